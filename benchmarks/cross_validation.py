@@ -1,0 +1,121 @@
+"""Accuracy and log-loss on real data, 5-fold by prompt, every choice inside the training folds.
+
+python benchmarks/cross_validation.py DATA [--group-column subset] [--json FILE]
+
+Fold = hash of the group mod 5. Layer, ridge and temperature are chosen on the training folds by
+the very functions that `plaudit train` calls; the pass is cached as theirs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from plaudit.data import Tally, pairs_of, read
+from plaudit.data.split import folds
+from plaudit.evaluation.metrics import judged, measure
+from plaudit.model.backbone import depth
+from plaudit.model.reward_model import RewardModel
+from plaudit.settings import TrainConfig
+from plaudit.training.features import FeatureCache
+from plaudit.training.head import choose, fit, labels
+from plaudit.training.pilot import candidate_layers
+from plaudit.training.training import _load_base
+from plaudit.types import Pair
+
+
+def with_debates(pairs: list[Pair], column: str) -> list[Pair]:
+    """Group by a column; a debate's two sides (…_yes, …_no) are one group."""
+    return [replace(p, group=re.sub(r"_[^_]*$", "", str(p.columns[column]))) for p in pairs]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("--group-column")
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    tally = Tally()
+    pairs = pairs_of(read(options.data), tally)
+    if options.group_column:
+        pairs = with_debates(pairs, options.group_column)
+    backbone, renderer, precision, weights = _load_base(TrainConfig(), print)
+    conversations = {c.id: c for pair in pairs for c in (pair.a, pair.b)}
+    rendered = renderer.render(list(conversations.values()))
+    number: dict[bytes, int] = {}
+    of = {}
+    sequences = []
+    for key, one in zip(conversations, rendered, strict=True):
+        if one.ids.tobytes() not in number:
+            number[one.ids.tobytes()] = len(sequences)
+            sequences.append(one.ids)
+        of[key] = number[one.ids.tobytes()]
+    pairs = [p for p in pairs if of[p.a.id] != of[p.b.id]]
+    side = np.array([[of[p.a.id], of[p.b.id]] for p in pairs])
+    packed = RewardModel(backbone, renderer=renderer).packing.packed
+    cache = FeatureCache.open(weights, str(precision.dtype), packed)
+    layers = candidate_layers(depth(backbone))
+    features = cache.features(backbone, sequences, layers, packed, _progress())
+    result = cross_validate(pairs, side, features, layers)
+    result |= {"dtype": str(precision.dtype), "dropped": tally.dropped}
+    print(json.dumps(result, indent=2))
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(result, file, indent=2)
+
+
+def _progress() -> Any:
+    started, shown = time.perf_counter(), [0.0]
+
+    def report(done: int, total: int) -> None:
+        if done / total > shown[0] + 0.1:
+            shown[0] = done / total
+            print(f"{done / total:.0%} after {time.perf_counter() - started:.0f} s", flush=True)
+
+    return report
+
+
+def cross_validate(
+    pairs: list[Pair], side: np.ndarray, features: Any, layers: list[int]
+) -> dict[str, Any]:
+    p = np.array([pair.p for pair in pairs])
+    weight = np.array([pair.weight for pair in pairs])
+    group = np.array([pair.group for pair in pairs])
+    table = {layer: features.layer(layer) for layer in layers}
+
+    def differences(layer: int, index: np.ndarray) -> np.ndarray:
+        a, b = side[index].T
+        return table[layer][a].astype(np.float64) - table[layer][b]
+
+    margin, chosen = np.full(len(pairs), np.nan), []
+    outer = folds(group.tolist(), 5)
+    for fold in range(5):
+        train, test = np.flatnonzero(outer != fold), np.flatnonzero(outer == fold)
+        if not len(test):
+            continue
+        # The inner folds hash a salted group: the plain hash would leave one of them empty.
+        salted = np.array([f"inner {g}" for g in group[train]])
+        given = labels(p[train], weight[train], salted)
+        choice = choose(lambda layer, t=train: differences(layer, t), layers, given)
+        x = differences(choice.layer, train)
+        head = fit(x, given, choice.prior_std, choice.temperature)
+        margin[test] = differences(choice.layer, test) @ head.weight
+        chosen.append({"fold": fold, "pairs": len(test), "layer": choice.layer})
+        print(chosen[-1], flush=True)
+    values = judged(pairs, margin)
+    names = ("accuracy", "log-loss", "Brier", "longer wins", "length-matched accuracy")
+    return {
+        "pairs": len(pairs),
+        "folds": chosen,
+        **{name: measure(values, name)._asdict() for name in names},
+    }
+
+
+if __name__ == "__main__":
+    main()

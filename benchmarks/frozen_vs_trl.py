@@ -1,0 +1,192 @@
+"""`plaudit train` against TRL's RewardTrainer, backbone frozen: file to saved model.
+
+    python benchmarks/frozen_vs_trl.py DATA [--json FILE]      both, TRL's speed from a sample
+    python benchmarks/frozen_vs_trl.py DATA --full             TRL's whole run, for its accuracy
+
+Same data, same split, same base, same machine, one run. TRL gets its faster precision of the
+two (measured here), padding to the longest of each batch, no gradient checkpointing (the
+backbone has no gradients), and three epochs at its default learning rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
+from trl import RewardConfig, RewardTrainer
+
+from plaudit.data import pairs_of, read, split
+from plaudit.model.bases import base_folder
+from plaudit.types import Pair
+
+EPOCHS = 3
+BATCH = 8
+
+
+def as_rows(pairs: list[Pair]) -> Dataset:
+    rows = []
+    for pair in pairs:
+        shared = pair.a.messages()[:-1]
+        chosen, rejected = (pair.a, pair.b) if pair.p >= 0.5 else (pair.b, pair.a)
+        rows.append(
+            {
+                "prompt": shared,
+                "chosen": chosen.messages()[-1:],
+                "rejected": rejected.messages()[-1:],
+            }
+        )
+    return Dataset.from_list(rows)
+
+
+class Clock(TrainerCallback):
+    """Seconds of each step after the first three."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_step_begin(self, *_: Any, **__: Any) -> None:
+        self.start = time.perf_counter()
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.times.append(time.perf_counter() - self.start)
+
+
+def run_trl(
+    train: list[Pair], test: list[Pair], precision: str, steps: int, folder: str
+) -> dict[str, float]:
+    """Pairs a second and, after a whole run, held-out accuracy."""
+    base = base_folder("smollm2")
+    dtype = torch.bfloat16 if precision == "pure bf16" else torch.float32
+    model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=1, dtype=dtype)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.pad_token = "<empty_output>"
+    model.base_model.requires_grad_(False)
+    clock = Clock()
+    config = RewardConfig(
+        output_dir=folder,
+        per_device_train_batch_size=BATCH,
+        per_device_eval_batch_size=BATCH,
+        num_train_epochs=EPOCHS,
+        max_steps=steps,
+        max_length=2048,
+        bf16=precision == "bf16 autocast",
+        gradient_checkpointing=False,
+        logging_steps=20,
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+        seed=0,
+    )
+    trainer = RewardTrainer(
+        model=model,
+        args=config,
+        train_dataset=as_rows(train),
+        eval_dataset=as_rows(test),
+        processing_class=tokenizer,
+        callbacks=[clock],
+    )
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    times = clock.times[1:] if steps > 0 else clock.times
+    result = {"pairs_per_s": BATCH * len(times) / sum(times), "seconds": seconds}
+    if steps < 0:
+        result |= {
+            k: float(v) for k, v in trainer.evaluate().items() if "accuracy" in k or "loss" in k
+        }
+        trainer.save_model(folder)
+    return result
+
+
+def run_plaudit(data: str, work: Path, name: str) -> float:
+    """Seconds of the command, from file to saved model, in a process of its own."""
+    command = [sys.executable, "-m", "plaudit", "train", data, "-o", str(work / name), "--json"]
+    environment = os.environ | {"PLAUDIT_FEATURES": str(work / "features")}
+    started = time.perf_counter()
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE)
+    seconds = time.perf_counter() - started
+    (work / f"{name}.json").write_bytes(done.stdout)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--precision", default="pure bf16")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--json", default=None)
+    options = parser.parse_args()
+    pairs = pairs_of(read(options.data))
+    sides = split(pairs)
+    train, test = [pairs[i] for i in sides.train], [pairs[i] for i in sides.test]
+    with tempfile.TemporaryDirectory() as scratch:
+        if options.full:
+            print(json.dumps(run_trl(train, test, options.precision, -1, scratch), indent=2))
+            return
+        result = compare(options.data, train, test, options.steps, Path(scratch))
+    print(json.dumps(result, indent=2))
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
+
+
+def compare(
+    data: str, train: list[Pair], test: list[Pair], steps: int, work: Path
+) -> dict[str, Any]:
+    rates = {
+        precision: run_trl(train, test, precision, steps, str(work / "trl"))["pairs_per_s"]
+        for precision in ("fp32", "bf16 autocast", "pure bf16")
+    }
+    best = max(rates, key=lambda name: rates[name])
+    trl_seconds = EPOCHS * len(train) / rates[best]
+    first = run_plaudit(data, work, "first")
+    result = {
+        "train_pairs": len(train),
+        "held_out_pairs": len(test),
+        "trl_pairs_per_s": rates,
+        "trl_seconds_for_3_epochs": trl_seconds,
+        "plaudit_seconds": first,
+        "times_faster": trl_seconds / first,
+        "plaudit_held_out": json.loads((work / "first.json").read_text())["held_out"],
+    }
+    more = with_new_labels(data, work)
+    if more is not None:
+        result["refit_seconds_after_50_labels"] = run_plaudit(more, work, "second")
+        result["refit_share"] = result["refit_seconds_after_50_labels"] / first
+    return result
+
+
+def with_new_labels(data: str, work: Path) -> str | None:
+    """A copy of a .jsonl.gz with 50 more labels, whose replies are new text."""
+    import gzip
+
+    path = Path(data)
+    if not path.name.endswith(".jsonl.gz"):
+        return None
+    with gzip.open(path, "rt") as file:
+        lines = file.readlines()
+    target = work / f"more_{path.name}"
+    with gzip.open(target, "wt") as file:
+        file.writelines(lines)
+        for line in lines[:50]:
+            row = json.loads(line)
+            for side in ("chosen", "rejected"):
+                row[side] = row[side].rstrip() + " I hope that this helps."
+            file.write(json.dumps(row) + "\n")
+    shutil.copy(work / "first.json", work / "before.json")
+    return str(target)
+
+
+if __name__ == "__main__":
+    main()

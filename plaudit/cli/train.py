@@ -1,0 +1,43 @@
+"""`plaudit train`: from comparisons to a saved reward model."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from plaudit.cli.output import print_json, progress, say, show
+from plaudit.errors import require
+from plaudit.settings import TrainConfig
+
+__all__ = ["train"]
+
+
+def train(
+    *data: str,
+    output: Annotated[str, Parameter(alias="-o")],
+    config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),  # noqa: B008
+    html: str | None = None,
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Train a reward model on a frozen backbone.
+
+    Parameters
+    ----------
+    data: str
+        DATA, one or several.
+    output: str
+        Folder of the saved model.
+    html: str
+        Also write the Report as a page.
+    json: bool
+        Print the Report for programs.
+    """
+    require("model", "torch", "transformers", what="plaudit train")
+    training: Any = import_module("plaudit.training")
+    with progress("tokens") as update:
+        trained = training.train(list(data), output, config, say=say, progress=update)
+    if html is not None:
+        trained.report.write_html(html)
+    print_json(trained.report.to_dict()) if json else show(trained.report)

@@ -1,0 +1,1 @@
+"""Scores for RL trainers: `reward_function` takes any Scorer. No torch."""

@@ -1,0 +1,194 @@
+"""Rows of a file, standard input or a Hugging Face data set, streamed with their place.
+
+`.jsonl`, `.json` (a list, or one object a line) and `.csv`, also `.gz`, are read with the
+standard library; `.parquet`, `.zst` and data set ids need an extra, which is named where it
+is missing. A row that cannot be parsed comes as BadRow, so that it is counted, not lost.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from plaudit.errors import DataError, require
+from plaudit.types import Source
+
+__all__ = ["FILES", "STDIN", "BadRow", "Row", "rows"]
+
+Row = Mapping[str, Any]
+STDIN = "<stdin>"
+# A reply may be longer than the csv module's default limit of 131,072 characters.
+csv.field_size_limit(1 << 28)
+
+
+class BadRow(NamedTuple):
+    """A row that is not one, and why."""
+
+    problem: str
+
+
+Rows = Iterator[tuple[Source, "Row | BadRow"]]
+
+
+def rows(data: str, split: str | None = None) -> Rows:
+    """Yield (source, row) of DATA: a file, `-`, a folder or a Hugging Face data set id.
+
+    Raises DataError when DATA is not there or of a kind that plaudit does not read.
+    """
+    if data in ("-", STDIN):
+        return _text_rows(STDIN, ".jsonl", sys.stdin)
+    path = Path(data).expanduser()
+    if path.is_file():
+        return _file_rows(path)
+    if path.is_dir():
+        return _dataset_rows(data, split, local=True)
+    if data.count("/") == 1 and not data.startswith((".", "~", "/")) and "." not in path.suffix:
+        return _dataset_rows(data, split, local=False)
+    raise DataError(
+        f"{data}: no such file; DATA is a file ({', '.join(FILES)}, also .gz and .zst), "
+        "- for standard input, or a Hugging Face data set id (owner/name)"
+    )
+
+
+def _file_rows(path: Path) -> Rows:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes.pop() if suffixes and suffixes[-1] in (".gz", ".zst") else None
+    kind = suffixes[-1] if suffixes else ""
+    if kind not in FILES:
+        raise DataError(
+            f"{path}: unknown kind of file {kind or 'without a suffix'!r}; known are "
+            f"{', '.join(FILES)}, also .gz and .zst"
+        )
+    if kind == ".parquet":
+        return _parquet_rows(path)
+    return _text_file_rows(path, kind, packed)
+
+
+def _text_file_rows(path: Path, kind: str, packed: str | None) -> Rows:
+    try:
+        with _open(path, packed) as file:
+            yield from _text_rows(str(path), kind, file)
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read to its end: {error}") from error
+
+
+def _open(path: Path, packed: str | None) -> TextIO:
+    if packed == ".gz":
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    if packed == ".zst":
+        require("model", "zstandard", what=f"{path.name} (.zst)")
+        stream = import_module("zstandard").open(path, "rb")
+        return io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _text_rows(name: str, kind: str, file: TextIO) -> Rows:
+    for line, row in FILES[kind](file, name):
+        yield Source(name, line), row
+
+
+def _jsonl(file: TextIO, _name: str) -> Iterator[tuple[int, Row | BadRow]]:
+    for number, line in enumerate(file, start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            yield number, BadRow(f"not JSON: {error}")
+            continue
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            yield number, BadRow(f"expected an object, found {type(row).__name__}")
+
+
+def _json(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:
+    text = file.read()
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        if text.lstrip().startswith("{"):  # one object a line under the name .json
+            yield from _jsonl(io.StringIO(text), name)
+            return
+        raise DataError(f"{name}: not JSON: {error}") from error
+    if isinstance(values, dict):
+        lists = [value for value in values.values() if isinstance(value, list)]
+        values = lists[0] if len(lists) == 1 and len(values) <= 3 else [values]
+    for number, row in enumerate(values, start=1):
+        if isinstance(row, dict):
+            yield number, row
+        else:
+            yield number, BadRow(f"expected an object, found {type(row).__name__}")
+
+
+def _csv(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:
+    reader = csv.reader(file)
+    header = next(reader, None)
+    if header is None:
+        raise DataError(f"{name}: empty; expected a header line with the columns' names")
+    for fields in reader:
+        if not fields:
+            continue
+        if len(fields) != len(header):
+            problem = f"{len(fields)} fields where the header has {len(header)}"
+            yield reader.line_num, BadRow(f"{problem} ({', '.join(header)})")
+        else:
+            yield reader.line_num, dict(zip(header, fields, strict=True))
+
+
+def _parquet_rows(path: Path) -> Rows:
+    require("model", "pyarrow", what=f"{path.name} (.parquet)")
+    parquet = import_module("pyarrow.parquet")
+    try:
+        file = parquet.ParquetFile(path)
+        number = 0
+        for batch in file.iter_batches(batch_size=1000):
+            for row in batch.to_pylist():
+                number += 1
+                yield Source(str(path), number), row
+    except (OSError, import_module("pyarrow").ArrowException) as error:
+        raise DataError(f"{path}: cannot be read as parquet: {error}") from error
+
+
+def _dataset_rows(data: str, split: str | None, local: bool) -> Rows:
+    require("model", "datasets", what=f"{data} (a Hugging Face data set)")
+    datasets = import_module("datasets")
+    datasets.disable_progress_bars()
+    try:
+        saved = local and any(
+            (Path(data) / n).exists() for n in ("state.json", "dataset_dict.json")
+        )
+        load = datasets.load_from_disk if saved else datasets.load_dataset
+        found = load(data) if saved else load(data, streaming=True)
+    except Exception as error:  # whatever the hub client or a data set raises
+        hint = "" if local else " (no network? download it and name the folder or file)"
+        raise DataError(
+            f"{data}: datasets cannot load it: {type(error).__name__}: {error}{hint}"
+        ) from error
+    if hasattr(found, "keys"):
+        found = _chosen_split(data, found, split)
+    for number, row in enumerate(found, start=1):
+        yield Source(data, number), row
+
+
+def _chosen_split(data: str, found: Any, split: str | None) -> Any:
+    names = list(found)
+    name = split or (names[0] if len(names) == 1 else "train")
+    if name not in names:
+        raise DataError(f"{data}: no split {name!r}; name one with --split: {', '.join(names)}")
+    return found[name]
+
+
+FILES: dict[str, Callable[[TextIO, str], Iterator[tuple[int, Row | BadRow]]]] = {
+    ".jsonl": _jsonl,
+    ".json": _json,
+    ".csv": _csv,
+    ".parquet": lambda file, name: iter(()),  # binary: read by _parquet_rows
+}

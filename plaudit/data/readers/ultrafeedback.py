@@ -1,0 +1,32 @@
+"""UltraFeedback: `instruction` and `completions` with an `overall_score` (or fine-grained)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from plaudit.data.readers.reader import Row, field, prompt_turns, remaining, reply_turns
+from plaudit.errors import DataError
+from plaudit.types import Slate, Source
+
+
+def recognises(row: Row) -> bool:
+    completions = row.get("completions")
+    return "instruction" in row and isinstance(completions, list) and bool(completions)
+
+
+def read(row: Row, source: Source) -> Slate:
+    completions = field(row, "completions")
+    return Slate(
+        prompt_turns(field(row, "instruction")),
+        tuple(reply_turns(field(completion, "response")) for completion in completions),
+        source,
+        ratings=tuple(_rating(completion) for completion in completions),
+        columns=remaining(row, ("instruction", "completions")),
+    )
+
+
+def _rating(completion: Any) -> float:
+    for name in ("overall_score", "fine-grained_score"):
+        if isinstance(completion.get(name), (int, float)):
+            return float(completion[name])
+    raise DataError("a completion has neither overall_score nor fine-grained_score")

@@ -1,0 +1,152 @@
+"""What plaudit needs to know of a decoder: its layers, its final norm, how to cut it.
+
+A layer counts from 1; features of layer L are its output through the final norm, which is
+what the model gives once layer L is its last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from plaudit.errors import ModelError
+from plaudit.model.packed import branching_ids, hidden_states
+from plaudit.model.tree import Ids
+
+__all__ = [
+    "SelfCheck",
+    "cut",
+    "decoder_of",
+    "depth",
+    "features",
+    "final_norm",
+    "layers_of",
+    "self_check",
+    "shallow",
+]
+
+LAYER_NAMES = ("layers", "h", "blocks")
+NORM_NAMES = ("norm", "final_layernorm", "ln_f", "final_layer_norm", "norm_f")
+# Relative error of the features that rounding alone may cause, far under what mixing does.
+TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.08, torch.float16: 0.02}
+
+
+def decoder_of(model: Any) -> nn.Module:
+    """The decoder without its language-model or classification head."""
+    decoder: nn.Module = model.base_model if hasattr(model, "base_model") else model
+    return decoder
+
+
+def _named(backbone: nn.Module, names: Sequence[str], what: str) -> tuple[str, nn.Module]:
+    for name in names:
+        part = getattr(backbone, name, None)
+        if isinstance(part, nn.Module):
+            return name, part
+    raise ModelError(
+        f"{type(backbone).__name__} has no {what} plaudit knows ({', '.join(names)}); a head "
+        "is trained on decoder models such as Llama, Qwen, Gemma, Mistral, Phi or SmolLM"
+    )
+
+
+def layers_of(backbone: nn.Module) -> nn.ModuleList:
+    """The decoder layers; raises ModelError for encoders and unknown layouts."""
+    _, layers = _named(backbone, LAYER_NAMES, "list of layers")
+    if not isinstance(layers, nn.ModuleList):
+        raise ModelError(f"the layers of {type(backbone).__name__} are not a ModuleList")
+    return layers
+
+
+def final_norm(backbone: nn.Module) -> nn.Module:
+    """The norm after the last layer."""
+    return _named(backbone, NORM_NAMES, "final norm")[1]
+
+
+def depth(backbone: nn.Module) -> int:
+    """How many layers the decoder has."""
+    return len(layers_of(backbone))
+
+
+@contextmanager
+def shallow(backbone: nn.Module, layer: int) -> Iterator[None]:
+    """Run only the first `layer` layers meanwhile; nothing is copied or lost."""
+    name, layers = _named(backbone, LAYER_NAMES, "list of layers")
+    setattr(backbone, name, layers[:layer])  # type: ignore[index]
+    try:
+        yield
+    finally:
+        setattr(backbone, name, layers)
+
+
+def cut(backbone: nn.Module, layer: int) -> None:
+    """Make `layer` the last one, in place: the layers, their count, per-layer config lists."""
+    config: Any = backbone.config
+    full = depth(backbone)
+    if not 1 <= layer <= full:
+        raise ModelError(f"layer {layer} of a model with {full} layers; allowed are 1 to {full}")
+    name, layers = _named(backbone, LAYER_NAMES, "list of layers")
+    setattr(backbone, name, layers[:layer])  # type: ignore[index]
+    for key, value in vars(config).items():
+        if isinstance(value, (list, tuple)) and len(value) == full:
+            setattr(config, key, value[:layer])
+    config.num_hidden_layers = layer
+
+
+@torch.inference_mode()
+def features(
+    backbone: nn.Module, sequences: Sequence[Ids], layers: Sequence[int], packed: bool
+) -> Iterator[tuple[list[int], Tensor]]:
+    """Float32 features of the scoring tokens, [indices, layers, d], through the final norm.
+
+    Nothing above the highest layer asked for is run.
+    """
+    norm = final_norm(backbone)
+    with shallow(backbone, max(layers)):
+        for indices, hidden in hidden_states(backbone, sequences, layers, packed):
+            yield indices, norm(hidden).float()
+
+
+class SelfCheck:
+    """Whether the packed pass fits a model: the outcome, the error seen and, if not, why."""
+
+    def __init__(self, packed: bool, error: float, reason: str = "") -> None:
+        self.packed, self.error, self.reason = packed, error, reason
+
+    def __str__(self) -> str:
+        if self.packed:
+            return f"packed pass (self-check: relative error {self.error:.1e})"
+        return f"plain pass, one forward a conversation: {self.reason}"
+
+
+def self_check(backbone: nn.Module) -> SelfCheck:
+    """Compare packed and plain features on sequences that branch, before the first use.
+
+    A model that mixes tokens other than by attention (state-space hybrids), or that ignores
+    position ids, would mix replies silently: it fails here and takes the plain path.
+    """
+    config: Any = backbone.config
+    window = getattr(config, "sliding_window", None) or 0
+    sequences = branching_ids(config.vocab_size, length=window + 9 if 0 < window <= 256 else 70)
+    layers = [depth(backbone)]
+    tolerance = TOLERANCE.get(next(backbone.parameters()).dtype, 1e-3)
+    try:
+        packed = _gathered(backbone, sequences, layers, packed=True)
+    except (TypeError, RuntimeError, ValueError, KeyError) as error:
+        return SelfCheck(False, float("inf"), f"the model does not take packed rows ({error})")
+    plain = _gathered(backbone, sequences, layers, packed=False)
+    gap = float((packed - plain).norm(dim=-1).max() / plain.norm(dim=-1).mean())
+    if not gap <= tolerance:
+        return SelfCheck(False, gap, f"packed features differ by {gap:.1e} on this model")
+    return SelfCheck(True, gap)
+
+
+def _gathered(
+    backbone: nn.Module, sequences: Sequence[Ids], layers: Sequence[int], packed: bool
+) -> Tensor:
+    found: dict[int, Tensor] = {}
+    for indices, values in features(backbone, sequences, layers, packed):
+        found.update(zip(indices, values[:, -1], strict=True))
+    return torch.stack([found[index] for index in range(len(sequences))])

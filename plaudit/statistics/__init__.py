@@ -1,0 +1,1 @@
+"""Numbers without torch: the Bradley-Terry solver, bootstrap, calibration, agreement."""

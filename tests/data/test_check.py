@@ -1,0 +1,120 @@
+"""The doctor finds planted faults of every kind, each with its place."""
+
+import json
+
+import pytest
+
+from plaudit.data import read
+from plaudit.data.check import Doctor
+from plaudit.errors import DataError
+
+from ..conftest import byte_tokenizer
+
+
+def rows(count, start=0):
+    return [
+        {
+            "prompt": f"Question number {i}: how does thing {i * 7919} work in detail number {i * 31}?",
+            "response_a": f"It works like this {i}.",
+            "response_b": f"No idea about it {i}, sorry.",
+            "label": "a" if i % 2 else "b",
+        }
+        for i in range(start, start + count)
+    ]
+
+
+def findings(tmp_path, train, test=(), doctor=None):
+    doctor = doctor or Doctor()
+    for which, data in (("train", train), ("test", test)):
+        if data:
+            path = tmp_path / f"{which}.jsonl"
+            path.write_text("".join(json.dumps(row) + "\n" for row in data))
+            list(doctor.watch(read(str(path)), which))
+    return doctor.findings()
+
+
+def counts(result):
+    return {finding.name: finding.count for finding in result.found}
+
+
+def test_clean_data_is_clean(tmp_path):
+    result = findings(tmp_path, rows(50))
+    assert counts(result) == {}
+    assert result.ok
+
+
+def planted():
+    base = rows(60)
+    longest = "Tell me a long story about " + " ".join(f"item{k}" for k in range(40))
+    one = {**base[0], "prompt": longest}
+    turns = [{"role": "user", "content": "a b c"}, {"role": "user", "content": "d e f"}]
+    return {
+        "identical replies": [{**base[1], "prompt": "p1", "response_b": base[1]["response_a"]}],
+        "empty replies": [{**base[2], "prompt": "p2", "response_a": "  "}],
+        "duplicate judgments": [base[3]],
+        "contradictory judgments": [{**base[4], "label": "a" if base[4]["label"] == "b" else "b"}],
+        "near-duplicate prompts": [one, {**one, "prompt": longest + " please"}],
+        "malformed turns": [{**base[5], "prompt": turns}],
+        "rows without a label": [{**base[6], "prompt": "p6", "label": None}],
+        "rows judged both bad or skipped": [{**base[7], "prompt": "p7", "label": "both_bad"}],
+        "unreadable rows": [{**base[8], "prompt": "p8", "label": "purple"}],
+    }
+
+
+@pytest.mark.parametrize("name", list(planted()))
+def test_a_planted_fault_is_found_with_its_place(tmp_path, name):
+    result = findings(tmp_path, rows(60) + planted()[name])
+    assert counts(result) == {name: 1}
+    found = result.found[0]
+    assert "train.jsonl:" in found.examples[0]
+    assert found.what_to_do
+
+
+def test_leaks_between_train_and_test_are_fatal(tmp_path):
+    leaked = rows(30)[5]
+    long = {**leaked, "prompt": " ".join(f"word{k}" for k in range(60))}
+    near = {**long, "prompt": long["prompt"] + " more"}
+    result = findings(tmp_path, [*rows(30), long], [*rows(10, 100), leaked, near])
+    assert counts(result) == {
+        "prompts in both train and test": 1,
+        "near-duplicates across train and test": 1,
+    }
+    assert not result.ok
+    with pytest.raises(DataError, match=r"prompts in both train and test: .*train.jsonl:6 and"):
+        result.raise_if_fatal()
+
+
+def test_many_unusable_rows_are_fatal(tmp_path):
+    bad = [{**row, "label": "?"} for row in rows(10, 100)]
+    result = findings(tmp_path, rows(50) + bad)
+    assert result.fatal == ["10 of 60 rows (17%) are unusable"]
+
+
+def test_with_a_renderer_cuts_and_special_tokens_are_found(tmp_path):
+    from plaudit.model import Renderer
+
+    renderer = Renderer.of(byte_tokenizer(), max_length=64)
+    same_end = "x" * 100
+    train = rows(30)
+    train += [
+        {"prompt": "cut", "response_a": "a" + same_end, "response_b": "b" + same_end, "label": "a"},
+        {"prompt": "sp", "response_a": "one<|im_end|>", "response_b": "two", "label": "a"},
+    ]
+    result = findings(tmp_path, train, doctor=Doctor(renderer.render, ["<|im_end|>"]))
+    found = counts(result)
+    assert found["identical after rendering"] == 1
+    assert found["special tokens in text"] == 1
+    assert found["cut to --max-length"] == 31
+    assert result.facts["tokens"] > 0
+
+
+def test_biases_and_floors_are_measured(tmp_path):
+    train = rows(200)
+    for i, row in enumerate(train):
+        row["response_b"] = "short"
+        row["response_a"] = "a rather longer reply than the other"
+        row["label"] = "a" if i % 10 else "b"
+    facts = findings(tmp_path, train).facts
+    assert facts["the longer reply wins"].value == pytest.approx(0.9)
+    assert facts["the first reply wins"].value == pytest.approx(0.9)
+    assert facts["bag of words, held out"].value == pytest.approx(0.9, abs=0.01)

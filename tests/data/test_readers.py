@@ -1,0 +1,230 @@
+"""Every reader: a sample row is detected as its format, and says who won."""
+
+import gzip
+import json
+
+import pytest
+
+from plaudit.data import Tally, pairs_of, read
+from plaudit.data.readers import READERS
+from plaudit.errors import DataError, UsageError
+
+from ..conftest import SHARED
+
+M = [{"role": "user", "content": "Hi there"}]
+A, B = {"role": "assistant", "content": "good"}, {"role": "assistant", "content": "bad"}
+# format, row, expected (better reply, worse reply, p) of its first pair
+SAMPLES = [
+    ("trl", {"prompt": "q", "chosen": "good", "rejected": "bad", "margin": 2}, 1.0),
+    ("trl", {"prompt": M, "chosen": [A], "rejected": [B]}, 1.0),
+    ("trl", {"chosen": [*M, A], "rejected": [*M, B]}, 1.0),
+    ("trl", {"chosen": "What is it? good", "rejected": "What is it? bad"}, 1.0),
+    ("trl", {"prompt": "q", "chosen": "good", "rejected": "bad", "subset": "mine"}, 1.0),
+    (
+        "hh-rlhf",
+        {"chosen": "\n\nHuman: q\n\nAssistant: good", "rejected": "\n\nHuman: q\n\nAssistant: bad"},
+        1.0,
+    ),
+    ("two-replies", {"prompt": "q", "response_a": "good", "response_b": "bad", "label": "a"}, 1.0),
+    (
+        "two-replies",
+        {"prompt": "q", "response_a": "good", "response_b": "bad", "label": "tie"},
+        0.5,
+    ),
+    (
+        "two-replies",
+        {"prompt": "q", "reply_a": "good", "reply_b": "bad", "votes_a": 3, "votes_b": 1},
+        0.75,
+    ),
+    ("ranked", {"prompt": "q", "replies": ["good", "bad", "bad2"], "ranks": [1, 2, 2]}, 1.0),
+    ("ranked", {"prompt": "q", "responses": ["good", "bad"], "scores": [0.9, 0.1]}, 1.0),
+    ("ranked", {"prompt": "q", "replies": ["good", "bad"], "ranking": [0, 1]}, 1.0),
+    (
+        "helpsteer2",
+        {"prompt": "q", "response_1": "good", "response_2": "bad", "preference_strength": -2},
+        1.0,
+    ),
+    (
+        "helpsteer3",
+        {"context": M, "response1": "good", "response2": "bad", "overall_preference": -1},
+        1.0,
+    ),
+    (
+        "ultrafeedback",
+        {
+            "instruction": "q",
+            "completions": [
+                {"response": "good", "overall_score": 8.0},
+                {"response": "bad", "overall_score": 3.0},
+            ],
+        },
+        1.0,
+    ),
+    ("arena", {"conversation_a": [*M, A], "conversation_b": [*M, B], "winner": "model_a"}, 1.0),
+    (
+        "arena",
+        {
+            "prompt": '["q"]',
+            "response_a": '["good"]',
+            "response_b": '["bad"]',
+            "winner_model_a": 1,
+            "winner_model_b": 0,
+            "winner_tie": 0,
+        },
+        1.0,
+    ),
+    (
+        "rewardbench",
+        {"id": 3, "prompt": "q", "chosen": "good", "rejected": "bad", "subset": "hep-cpp"},
+        1.0,
+    ),
+    (
+        "rewardbench2",
+        {
+            "id": "1",
+            "prompt": "q",
+            "chosen": ["good"],
+            "rejected": ["bad", "b2", "b3"],
+            "num_correct": 1,
+            "subset": "Focus",
+        },
+        1.0,
+    ),
+    (
+        "rm-bench",
+        {
+            "id": 1,
+            "prompt": "q",
+            "chosen": ["good", "g2", "g3"],
+            "rejected": ["bad", "b2", "b3"],
+            "domain": "chat",
+        },
+        1.0,
+    ),
+]
+
+
+def write(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.mark.parametrize(("name", "row", "p"), SAMPLES)
+def test_a_row_is_detected_and_read(tmp_path, name, row, p):
+    reading = read(write(tmp_path / "data.jsonl", [row] * 3))
+    pairs = pairs_of(reading)
+    assert (reading.format, reading.rows, reading.bad) == (name, 3, 0)
+    assert pairs[0].p == p
+    assert pairs[0].a.turns[-1].content == "good"
+    assert pairs[0].b.turns[-1].content.startswith("bad")
+    assert sum(pair.weight for pair in pairs) == pytest.approx(3)
+
+
+def test_every_reader_has_a_sample():
+    assert {name for name, _, _ in SAMPLES} == set(READERS)
+
+
+def test_a_bad_row_is_counted_with_its_place_and_does_not_stop(tmp_path):
+    good = {"prompt": "q", "response_a": "x", "response_b": "y", "label": "a"}
+    path = write(tmp_path / "d.jsonl", [good, {**good, "label": "maybe"}, good])
+    with open(path, "a") as file:
+        file.write("{broken\n")
+    reading = read(path)
+    assert len(list(reading)) == 2
+    assert reading.bad == 2
+    assert (
+        str(reading.problems[0])
+        == f"{path}:2: label 'maybe' is not one of a, b, tie, both_bad, skip"
+    )
+    assert str(reading.problems[1]).startswith(f"{path}:4: not JSON")
+
+
+def test_an_unknown_layout_prints_the_columns_and_the_flag(tmp_path):
+    path = tmp_path / "desk.csv"
+    path.write_text("question,answer_1,answer_2,better\nhow?,so,thus,answer_2\n")
+    with pytest.raises(DataError) as caught:
+        read(str(path))
+    flag = "--columns prompt=question,reply_a=answer_1,reply_b=answer_2,label=better"
+    assert flag in str(caught.value)
+    assert "Columns found: question, answer_1, answer_2, better" in str(caught.value)
+    (pair,) = pairs_of(read(str(path), columns=flag.split()[1]))
+    assert (pair.p, pair.a.turns[-1].content) == (0.0, "so")
+
+
+def test_formats_and_columns_are_checked(tmp_path):
+    path = write(tmp_path / "d.jsonl", [{"prompt": "q"}])
+    with pytest.raises(UsageError, match="--format 'x' is not one of rewardbench2"):
+        read(path, format="x")
+    with pytest.raises(UsageError, match="'answer' is not one of prompt, reply_a"):
+        read(path, columns="answer=x")
+
+
+def test_both_bad_and_skip_leave_and_are_counted(tmp_path):
+    row = {"prompt": "q", "response_a": "x", "response_b": "y"}
+    rows = [{**row, "label": label} for label in ("a", "both_bad", "skip", None)]
+    tally = Tally()
+    assert len(pairs_of(read(write(tmp_path / "d.jsonl", rows)), tally)) == 1
+    assert tally.dropped == {"both_bad": 1, "skip": 1, "no label": 1}
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "rows"),
+    [
+        ("hh_harmless_native.jsonl.gz", "hh-rlhf", 1844),
+        ("assistant_pairs.jsonl.gz", "trl", 5679),
+        ("convincing_arguments_votes.jsonl.gz", "two-replies", 12870),
+        ("rm_bench_chat_sample.json", "rm-bench", 40),
+    ],
+)
+def test_real_data_is_read(file, name, rows):
+    if not (SHARED / file).exists():
+        pytest.skip(f"{file} is not here")
+    reading = read(str(SHARED / file))
+    slates = list(reading)
+    assert (reading.format, reading.rows) == (name, rows)
+    assert len(slates) + reading.bad == rows
+
+
+def test_the_same_rows_come_from_every_kind_of_file(tmp_path):
+    import pyarrow
+    import pyarrow.parquet
+    import zstandard
+    from datasets import Dataset
+
+    rows = [{"prompt": f"q{i}", "chosen": "good, or so", "rejected": "bad"} for i in range(30)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    (tmp_path / "a.csv").write_text(
+        "prompt,chosen,rejected\n" + "".join(f'{r["prompt"]},"good, or so",bad\n' for r in rows)
+    )
+    (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    (tmp_path / "a.jsonl.zst").write_bytes(zstandard.compress(lines))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "a.parquet")
+    Dataset.from_list(rows).save_to_disk(tmp_path / "saved")
+    (tmp_path / "hub").mkdir()
+    (tmp_path / "hub" / "train.jsonl").write_bytes(lines)
+    names = ("a.jsonl", "a.json", "a.csv", "a.jsonl.gz", "a.jsonl.zst", "a.parquet", "saved", "hub")
+    contents = [
+        [(slate.prompt, slate.replies) for slate in read(str(tmp_path / name))] for name in names
+    ]
+    assert len(contents[0]) == 30
+    assert all(content == contents[0] for content in contents)
+
+
+def test_missing_and_broken_files_are_one_clear_error(tmp_path):
+    with pytest.raises(DataError, match="no such file; DATA is a file"):
+        read(str(tmp_path / "none.jsonl"))
+    (tmp_path / "x.tsv").write_text("a\tb\n")
+    with pytest.raises(DataError, match="unknown kind of file '.tsv'; known are .jsonl"):
+        read(str(tmp_path / "x.tsv"))
+    broken = gzip.compress(b'{"prompt":"q","chosen":"a","rejected":"b"}\n' * 500)[:-20]
+    (tmp_path / "x.jsonl.gz").write_bytes(broken)
+    with pytest.raises(DataError, match="cannot be read to its end"):
+        list(read(str(tmp_path / "x.jsonl.gz")))
+    (tmp_path / "ragged.csv").write_text("prompt,chosen,rejected\nq,a,b\nq,a\n")
+    reading = read(str(tmp_path / "ragged.csv"))
+    assert len(list(reading)) == 1
+    assert (
+        "2 fields where the header has 3 (prompt, chosen, rejected)" in reading.problems[0].reason
+    )

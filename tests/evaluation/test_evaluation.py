@@ -1,0 +1,230 @@
+"""Evaluation with fake Scorers: rules, dead models, slices, two models, the page."""
+
+import json
+
+import numpy as np
+import pytest
+
+from plaudit.data import read
+from plaudit.errors import DataError
+from plaudit.evaluation import evaluate
+from plaudit.evaluation.benchmarks import best_credit, ties_score
+from plaudit.evaluation.metrics import METRICS, judged, measure
+from plaudit.evaluation.probes import PROBES
+from plaudit.types import Pair, Slate, Source, Turn
+
+from ..conftest import SHARED, talk
+
+
+def slates(n=80):
+    rows = []
+    for i in range(n):
+        long, short = f"A rather long and helpful reply {i}", f"No {i}"
+        better = 0 if i % 4 else 1  # the longer one is better in three of four
+        rows.append(
+            Slate(
+                (Turn("user", f"question {i // 2}"),),
+                ((Turn("assistant", long),), (Turn("assistant", short),)),
+                Source("f", i),
+                preferred=(better,),
+                verdict="preferred",
+                votes=(4.0, 1.0, 0.0) if better == 0 else (1.0, 4.0, 0.0),
+                columns={"kind": "xy"[i % 2]},
+            )
+        )
+    return rows
+
+
+def test_a_report_of_a_scorer_that_prefers_length(fake_scorer):
+    report = evaluate(fake_scorer, slates(), name="fake")
+    assert report.numbers["accuracy"].value == pytest.approx(0.75)
+    assert report.numbers["longer wins"].value == pytest.approx(0.75)
+    assert report.numbers["accuracy, better is longer"].value == 1.0
+    assert report.numbers["accuracy, better is shorter"].value == 0.0
+    text = str(report)
+    assert "Accuracy by kind" in text
+    assert "two votes agree" in text
+    assert report.mistakes[0].better.startswith("No")
+    assert json.loads(report.to_json())["held_out"]["accuracy"]["groups"] == 40
+
+
+def test_a_dead_model_is_half_right_and_warned_of(constant_scorer):
+    report = evaluate(constant_scorer, slates())
+    assert report.numbers["accuracy"].value == 0.5
+    assert report.numbers["log-loss"].value == pytest.approx(np.log(2))
+    assert any("100.0% of the pairs have equal scores" in w for w in report.warnings)
+
+
+def test_what_cannot_be_scored_is_counted(fake_scorer):
+    rows = slates(40)
+    odd = Slate(
+        rows[0].prompt,
+        ((Turn("assistant", "UNSCORABLE"),), rows[0].replies[1]),
+        Source("f", 99),
+        preferred=(0,),
+        verdict="preferred",
+    )
+    report = evaluate(fake_scorer, [*rows, odd])
+    assert report.dropped["not scored"] == 1
+    assert "it says so" in report.warnings[0]
+    with pytest.raises(DataError, match="no usable comparison"):
+        evaluate(fake_scorer, [])
+
+
+def test_two_models_are_compared_on_the_same_pairs(fake_scorer, constant_scorer):
+    report = evaluate(fake_scorer, slates(), against=constant_scorer)
+    difference = report.numbers["accuracy difference"]
+    assert difference.value == pytest.approx(0.25)
+    assert difference.low > 0
+    assert "This model is more accurate" in str(report)
+    same = evaluate(fake_scorer, slates(), against=fake_scorer)
+    assert same.numbers["accuracy difference"].value == 0
+    assert "cannot be told apart" in str(same)
+
+
+def test_the_page_is_self_contained(fake_scorer, tmp_path):
+    rows = slates()
+    evil = Slate(
+        (Turn("user", "<script>alert(1)</script>"),),
+        rows[0].replies,
+        Source("f", 1),
+        preferred=(1,),
+        verdict="preferred",
+    )
+    evaluate(fake_scorer, [*rows, evil]).write_html(tmp_path / "r.html")
+    page = (tmp_path / "r.html").read_text()
+    assert "<script" not in page
+    assert page.count("<svg") >= 3
+    assert "src=" not in page
+    assert "http-equiv" not in page
+
+
+def test_an_unknown_slice_names_the_columns(fake_scorer):
+    with pytest.raises(DataError, match="no column 'sort' to slice by; columns: kind"):
+        evaluate(fake_scorer, slates(), slices=["sort"])
+
+
+@pytest.mark.parametrize("name", list(METRICS))
+def test_every_metric_ignores_which_side_is_a(name):
+    rng = np.random.default_rng(0)
+    pairs = [
+        Pair(
+            talk("q", "x" * rng.integers(1, 60)),
+            talk("q", "y" * rng.integers(1, 60)),
+            p,
+            1.0,
+            f"g{i}",
+            Source("f", i),
+        )
+        for i, p in enumerate(rng.choice([0.0, 1.0, 0.75, 0.5], 50))
+    ]
+    flipped = [Pair(p.b, p.a, 1 - p.p, 1.0, p.group, p.source) for p in pairs]
+    margin = rng.normal(size=50)
+    one, two = measure(judged(pairs, margin), name), measure(judged(flipped, -margin), name)
+    assert one.value == pytest.approx(two.value)
+
+
+@pytest.mark.parametrize("name", list(PROBES))
+def test_every_probe_changes_the_reply(name):
+    assert PROBES[name]("the prompt", "the reply, in full") != "the reply, in full"
+
+
+def test_probes_are_reported(fake_scorer):
+    report = evaluate(fake_scorer, slates(), probes=True)
+    section = report.sections[-1]
+    assert {name for name, _, _ in section.lines} == set(PROBES)
+    wins = {name: interval.value for name, interval, _ in section.lines}
+    assert wins["padded"] == 1.0  # it loves length
+    assert wins["empty"] == 0.0
+
+
+# ---- official rules: what a constant score must give (see the benchmarks' own scripts)
+
+
+def bench_rows(tmp_path, rows):
+    path = tmp_path / "bench.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return read(str(path))
+
+
+def test_rewardbench_2_of_a_constant_score_is_20_8(tmp_path, constant_scorer):
+    rows = []
+    for subset in ("Factuality", "Precise IF", "Math", "Safety", "Focus"):
+        rows += [
+            {
+                "id": str(i),
+                "subset": subset,
+                "prompt": f"{subset} {i}",
+                "chosen": ["a"],
+                "rejected": ["b", "c", "d"],
+                "num_correct": 1,
+            }
+            for i in range(4)
+        ]
+    for kind, chosen in (("ref", ["a"]), ("tied", ["a", "b"])):
+        rows += [
+            {
+                "id": f"{kind}:{i}",
+                "subset": "Ties",
+                "prompt": f"{kind}{i}",
+                "chosen": chosen,
+                "rejected": ["y", "z"],
+                "num_correct": len(chosen),
+            }
+            for i in range(3)
+        ]
+    report = evaluate(constant_scorer, bench_rows(tmp_path, rows))
+    lines = {name: value for name, value, _ in report.sections[-1].lines}
+    assert lines["Focus"].value == 0.25
+    assert lines["Ties"].value == pytest.approx(0.0, abs=1e-9)
+    assert lines["RewardBench 2 total"].value == pytest.approx(5 * 0.25 / 6, abs=1e-9)
+
+
+def test_rewardbench_1_weights_and_strict_ties(tmp_path, constant_scorer, fake_scorer):
+    row = {"chosen": "a long and good one", "rejected": "bad"}
+    rows = [
+        {**row, "id": 1, "prompt": "p1", "subset": "hep-cpp"},
+        {
+            **row,
+            "id": 2,
+            "prompt": "p2",
+            "subset": "math-prm",
+            "chosen": "x",
+            "rejected": "a longer one",
+        },
+    ]
+    lines = {
+        n: v for n, v, _ in evaluate(constant_scorer, bench_rows(tmp_path, rows)).sections[-1].lines
+    }
+    assert lines["hep-cpp"].value == 0.0
+    lines = {
+        n: v for n, v, _ in evaluate(fake_scorer, bench_rows(tmp_path, rows)).sections[-1].lines
+    }
+    assert lines["Reasoning (5 subsets missing)"].value == pytest.approx(164 / (164 + 984))
+    assert "RewardBench total" not in lines
+
+
+def test_rm_bench_needs_every_domain_for_a_total(fake_scorer, constant_scorer):
+    path = SHARED / "rm_bench_chat_sample.json"
+    if not path.exists():
+        pytest.skip("the sample is not here")
+    report = evaluate(constant_scorer, read(str(path)))
+    assert all(value.value == 0 for _, value, _ in report.sections[-1].lines)
+    assert "no official total" in report.sections[-1].note
+    lines = {n: v.value for n, v, _ in evaluate(fake_scorer, read(str(path))).sections[-1].lines}
+    easy = next(v for n, v in lines.items() if n.endswith("easy"))
+    hard = next(v for n, v in lines.items() if n.endswith("hard"))
+    assert easy > 0.7 > 0.2 > hard  # a model that loves length
+
+
+def test_best_of_four_and_ties_by_hand():
+    assert best_credit(np.array([1.0, 1.0, 0.0, 0.0])) == 0.5
+    assert best_credit(np.array([0.0, 1.0, 0.0, 0.0])) == 0.0
+
+    class Row:
+        def __init__(self, id, preferred, scores):
+            self.slate = type("S", (), {"columns": {"id": id}, "preferred": preferred})
+            self.scores = np.array(scores)
+
+    perfect = [Row("ref:1", (0,), [9.0, 0.0]), Row("tied:1", (0, 1), [9.0, 8.0, 0.0])]
+    assert ties_score(perfect) == pytest.approx(0.3 + 0.3 + 0.2 + 0.2 + 0.01 * np.tanh(7))

@@ -1,0 +1,54 @@
+"""The public face: exports, lightness, the README's promises."""
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import plaudit
+from plaudit.cli.main import app
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_export_loads_and_is_listed():
+    assert plaudit.__all__ == ["__version__", *sorted(plaudit.EXPORTS)]
+    for name in plaudit.EXPORTS:
+        assert getattr(plaudit, name).__name__ == name
+
+
+def test_importing_plaudit_and_help_import_no_torch_and_are_quick():
+    code = (
+        "import sys, plaudit, plaudit.cli; assert not {'torch','transformers'} & set(sys.modules)"
+    )
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 5  # a guard against torch creeping in, not a timing
+
+
+def test_the_readme_lists_the_real_commands():
+    listed = set(re.findall(r"^\| `plaudit (\w+)", README, re.M))
+    real = {name for name in app.resolved_commands() if name.isalpha()}
+    assert listed == real
+
+
+def test_the_readme_tree_is_the_real_one():
+    for name in re.findall(r"^    (\w+)/ ", README, re.M):
+        assert (ROOT / "plaudit" / name).is_dir() or (ROOT / name).is_dir(), name
+
+
+def test_the_readme_python_runs(tiny_base, tmp_path, monkeypatch):
+    code = re.search(r"```python\n(.*?)```", README, re.S).group(1)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("plaudit.settings.TrainConfig.base", str(tiny_base), raising=False)
+    code = code.replace('output="desk-rm"', f'output="desk-rm", base={str(tiny_base)!r}')
+    from plaudit.samples import SUPPORT_DESK
+
+    (tmp_path / "desk.jsonl").write_text(SUPPORT_DESK.read_text())
+    exec(compile(code, "README", "exec"), {})
+    assert (tmp_path / "desk-rm" / "plaudit.json").exists()
