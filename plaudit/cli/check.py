@@ -12,10 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from plaudit.cli.output import print_json, progress, say, show
-from plaudit.data.check import Doctor, Findings
-from plaudit.data.reading import read
 from plaudit.errors import require
-from plaudit.statistics.bootstrap import Interval
 
 __all__ = ["check"]
 
@@ -54,12 +51,13 @@ def check(
     if not data:
         say("plaudit: check needs DATA: plaudit check FILE")
         sys.exit(2)
-    doctor = Doctor(*_renderer(base, max_length))
+    data_package: Any = import_module("plaudit.data")
+    doctor = import_module("plaudit.data.check").Doctor(*_renderer(base, max_length))
     seen = 0
     with progress("rows") as update:
         for which, names in (("train", data), ("test", test)):
             for name in names:
-                reading = read(name, format, columns, split)
+                reading = data_package.read(name, format, columns, split)
                 say(f"{name}: {reading.format}")
                 for _ in doctor.watch(reading, which):
                     seen += 1
@@ -82,7 +80,7 @@ def _renderer(base: str | None, max_length: int) -> tuple[Any, list[str]]:
     return renderer.render, [t for t in tokenizer.all_special_tokens if len(t) > 3]
 
 
-def _table(findings: Findings) -> Group:
+def _table(findings: Any) -> Group:
     parts: list[Any] = [Text(f"\n{findings.rows:,} rows, {findings.unusable:,} unusable", "bold")]
     if findings.found:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -111,7 +109,7 @@ def _table(findings: Findings) -> Group:
     return Group(*parts)
 
 
-def _words(value: Interval | float | int | str) -> str:
-    if isinstance(value, Interval):
+def _words(value: Any) -> str:
+    if hasattr(value, "low"):
         return f"{value} of {value.n:,}"
     return f"{value:,}" if isinstance(value, int) else str(value)

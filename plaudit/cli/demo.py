@@ -10,11 +10,8 @@ from typing import Any
 from rich.text import Text
 
 from plaudit.cli.output import progress, say, show
-from plaudit.data.check import Doctor
-from plaudit.data.reading import read
 from plaudit.errors import require
 from plaudit.samples import SUPPORT_DESK
-from plaudit.types import as_conversation
 
 __all__ = ["demo"]
 
@@ -39,8 +36,9 @@ def demo(output: str = "plaudit-demo") -> None:
     started = time.perf_counter()
     folder = Path(output)
     say("1/4  The sample data: 456 support-desk comparisons, written for this project")
-    doctor = Doctor()
-    rows = sum(1 for _ in doctor.watch(read(str(SUPPORT_DESK))))
+    doctor = import_module("plaudit.data.check").Doctor()
+    reading = import_module("plaudit.data").read(str(SUPPORT_DESK))
+    rows = sum(1 for _ in doctor.watch(reading))
     say(f"     {rows} rows checked: {doctor.findings().summary()}")
     say("2/4  Training a head on SmolLM2-135M-Instruct, its layers frozen")
     training: Any = import_module("plaudit.training")
@@ -57,9 +55,10 @@ def demo(output: str = "plaudit-demo") -> None:
     trained.report.write_html(page)
     show(trained.report)
     say("4/4  Scoring two answers to a question it never saw")
+    types: Any = import_module("plaudit.types")
     models: Any = import_module("plaudit.model")
     scores = models.load(str(folder / "model")).score(
-        [as_conversation(QUESTION, a) for a in ANSWERS]
+        [types.as_conversation(QUESTION, a) for a in ANSWERS]
     )
     show(Text(f"\n{QUESTION}", "bold"))
     for answer, mean, std in zip(ANSWERS, scores.mean, scores.std, strict=True):

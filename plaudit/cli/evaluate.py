@@ -8,7 +8,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from plaudit.cli.output import print_json, progress, say, show
-from plaudit.data.reading import read
 from plaudit.errors import require
 
 __all__ = ["evaluate"]
@@ -56,7 +55,7 @@ def evaluate(
         Print the Report for programs.
     """
     require("model", "torch", "transformers", what="plaudit evaluate")
-    reading = read(data, format, columns, split)
+    reading = import_module("plaudit.data").read(data, format, columns, split)
     say(f"{data}: {reading.format}")
     models: Any = import_module("plaudit.model")
     scorer = models.load(model, dtype)

@@ -15,7 +15,6 @@ from plaudit.cli.demo import demo
 from plaudit.cli.evaluate import evaluate
 from plaudit.cli.score import score
 from plaudit.cli.train import train
-from plaudit.data.files import STDIN
 from plaudit.errors import PlauditError
 
 __all__ = ["app", "main"]
@@ -36,7 +35,7 @@ def main() -> None:
     errors = Console(stderr=True, highlight=False)
     try:
         # A lone - is DATA from standard input, which the parser would take for an option.
-        words = [STDIN if word == "-" else word for word in sys.argv[1:]]
+        words = ["<stdin>" if word == "-" else word for word in sys.argv[1:]]
         app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except PlauditError as error:
         errors.print(f"plaudit: {error}", markup=False, soft_wrap=True)

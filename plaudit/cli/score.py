@@ -14,10 +14,7 @@ from typing import Annotated, Any, TextIO
 from cyclopts import Parameter
 
 from plaudit.cli.output import progress, say
-from plaudit.data.files import STDIN, BadRow, rows
-from plaudit.data.scoring import Request, request, scored
 from plaudit.errors import DataError, require
-from plaudit.types import Source
 
 __all__ = ["score"]
 
@@ -57,7 +54,7 @@ def score(
     done = _lines_done(output)
     if done:
         say(f"{output}: going on after {done:,} rows")
-    source = rows(data, split)
+    source = import_module("plaudit.data.files").rows(data, split)
     for _ in islice(source, done):
         pass
     models: Any = import_module("plaudit.model")
@@ -76,7 +73,7 @@ def score(
 
 def _lines_done(output: str) -> int:
     """Whole lines of an earlier run; a torn last line is cut away."""
-    if output in ("-", STDIN) or not Path(output).exists():
+    if output in ("-", "<stdin>") or not Path(output).exists():
         return 0
     with Path(output).open("rb+") as file:
         text = file.read()
@@ -87,20 +84,22 @@ def _lines_done(output: str) -> int:
 
 
 def _open(output: str) -> TextIO:
-    if output in ("-", STDIN):
+    if output in ("-", "<stdin>"):
         return os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     return Path(output).open("a", encoding="utf-8")
 
 
 def _score_chunk(
-    scorer: Any, chunk: list[tuple[Source, Any]], columns: str | None, strict: bool
+    scorer: Any, chunk: list[tuple[Any, Any]], columns: str | None, strict: bool
 ) -> Iterator[dict[str, Any]]:
-    requests: list[Request | str] = []
+    scoring: Any = import_module("plaudit.data.scoring")
+    bad_row: Any = import_module("plaudit.data.files").BadRow
+    requests: list[Any] = []
     for source, row in chunk:
         try:
-            if isinstance(row, BadRow):
+            if isinstance(row, bad_row):
                 raise DataError(row.problem)
-            requests.append(request(row, columns))
+            requests.append(scoring.request(row, columns))
         except DataError as error:
             if strict:
                 raise DataError(f"{source}: {error}") from error
@@ -116,7 +115,7 @@ def _score_chunk(
             yield {**(row if isinstance(row, dict) else {}), "score": None, "error": each}
             continue
         stop = start + len(each.conversations)
-        line = {**row, **scored(each, scores, start, stop)}
+        line = {**row, **scoring.scored(each, scores, start, stop)}
         if "error" in line:
             line["error"] = f"{source}: {line['error']}"
             say(f"plaudit: {line['error']}")

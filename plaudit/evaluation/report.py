@@ -24,6 +24,8 @@ from plaudit.statistics.bootstrap import Interval
 
 __all__ = ["Curve", "Mistake", "Report", "Section", "cells"]
 
+TOO_FEW = 10  # groups under which an interval would only pretend
+
 Line = tuple[str, "Interval | float | int | str", str]
 
 
@@ -141,8 +143,11 @@ def _table(section: Section) -> Table:
 def cells(value: Interval | float | int | str) -> tuple[str, str, str]:
     """Value, interval and n as text."""
     if isinstance(value, Interval):
-        known = not math.isnan(value.low)
-        interval = f"{value.low:.3f} to {value.high:.3f}" if known else ""
+        interval = f"{value.low:.3f} to {value.high:.3f}"
+        if math.isnan(value.low):
+            interval = ""
+        elif value.groups < TOO_FEW:
+            interval = "too few prompts"
         return (f"{value.value:.3f}" if value.n else "–", interval, f"{value.n:,}")
     if isinstance(value, int):
         return (f"{value:,}", "", "")

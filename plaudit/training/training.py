@@ -380,9 +380,20 @@ def _report(
     report.judged = final
     held_out_sections(report, final, test_pairs)
     report.mistakes = worst_mistakes(final, test_pairs)
+    report.score_length = _score_length(material, values, head)
     report.sections.append(_curve_section(points, report))
     report.sections.append(_layer_section(choice))
     return report
+
+
+def _score_length(
+    material: Material, values: NDArray[np.float32], head: Head
+) -> tuple[Floats, Floats]:
+    """Characters and score of each held-out reply."""
+    replies = [(material.pairs[i].a, material.pairs[i].b) for i in material.test]
+    lengths = [len(reply.turns[-1].content) for pair in replies for reply in pair]
+    scores = values[material.side[material.test].ravel()].astype(np.float64) @ head.weight
+    return np.array(lengths, dtype=np.float64), scores
 
 
 def _curve_parts(material: Material) -> list[NDArray[np.int64]]:
@@ -411,7 +422,7 @@ def _curve_section(points: list[tuple[int, Any]], report: Report) -> Section:
     note = ""
     if len(losses) > 1:
         gain = losses[-2][1].value - losses[-1][1].value
-        note = f"The last doubling lowered log-loss by {gain:.3f}; " + (
+        note = f"The last doubling changed log-loss by {-gain:+.3f}; " + (
             f"twice the labels may lower it by about {0.7 * gain:.3f} more."
             if gain > 0.002
             else "more of the same labels would bring little."
