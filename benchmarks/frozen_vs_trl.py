@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--precision", default="pure bf16")
-    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
     pairs = pairs_of(read(options.data))

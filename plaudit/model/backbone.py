@@ -129,7 +129,7 @@ def self_check(backbone: nn.Module) -> SelfCheck:
     """
     config: Any = backbone.config
     window = getattr(config, "sliding_window", None) or 0
-    sequences = branching_ids(config.vocab_size, length=window + 9 if 0 < window <= 256 else 70)
+    sequences = branching_ids(config.vocab_size, length=window + 9 if 0 < window <= 256 else 35)
     layers = [depth(backbone)]
     tolerance = TOLERANCE.get(next(backbone.parameters()).dtype, 1e-3)
     try:

@@ -76,6 +76,7 @@ def save(model: RewardModel, folder: Path) -> None:
         )
     reference = RewardModel(_exact(backbone), renderer=renderer)
     reference.head.weight.data = model.head.weight.data
+    reference.packing = model.packing  # the same layers: one self-check is enough
     contract = model.contract | {
         "format": 1,
         "plaudit": __version__,

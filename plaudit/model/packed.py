@@ -227,7 +227,7 @@ def branching_ids(vocabulary: int, length: int, seed: int = 0) -> list[Ids]:
     def new(size: int) -> Ids:
         return random.integers(0, vocabulary, size)
 
-    system = new(20)
-    prompts = [np.concatenate([system, new(size)]) for size in (25, length)]
-    replies = [np.concatenate([prompt, new(size)]) for prompt in prompts for size in (5, 30, 17)]
-    return [*replies, np.concatenate([replies[0], new(24)]), new(40)]
+    system = new(18)
+    prompts = [np.concatenate([system, new(size)]) for size in (20, length)]
+    replies = [np.concatenate([prompt, new(size)]) for prompt in prompts for size in (5, 12)]
+    return [*replies, np.concatenate([replies[0], new(14)]), new(20)]

@@ -143,6 +143,10 @@ class RewardModel(nn.Module):
             self._self_check = self_check(self.backbone)
         return self._self_check
 
+    @packing.setter
+    def packing(self, known: SelfCheck) -> None:
+        self._self_check = known
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write an ordinary XForSequenceClassification folder and its contract."""
         from plaudit.model.checkpoint import save

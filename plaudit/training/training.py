@@ -234,6 +234,7 @@ def _with_stored_weights(model: RewardModel, folder: Path, layer: int) -> Reward
     backbone: Any = AutoModel.from_pretrained(folder, dtype="auto", use_safetensors=True).eval()
     cut(backbone, layer)
     stored = RewardModel(backbone, renderer=model.renderer)
+    stored.packing = model.packing
     stored.head.weight.data = model.head.weight.data
     stored.posterior, stored.contract = model.posterior, model.contract
     return stored
@@ -329,8 +330,17 @@ def _contenders(
 def _estimate(
     material: Material, model: RewardModel, cache: FeatureCache, layers: list[int]
 ) -> str:
-    """About how long the pass takes, from one timed row of it."""
-    missing = [s for s in material.sequences if not cache.holds(s, layers)]
+    """About how long the pass takes, from one timed row of it.
+
+    The pilot's conversations are needed at every candidate layer, the others at fewer.
+    """
+    order = _pilot_order(material)
+    pilot = set(material.side[order[: next(portions(len(order)))]].ravel().tolist())
+    missing = [
+        ids
+        for index, ids in enumerate(material.sequences)
+        if not cache.holds(ids, layers if index in pilot or len(layers) == 1 else layers[:1])
+    ]
     if not missing:
         return "all features are cached; the backbone does not run"
     tokens = row_tokens(missing) if model.packing.packed else sum(map(len, missing))
