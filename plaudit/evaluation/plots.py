@@ -91,7 +91,9 @@ def _margins(axes: Any, judged: Judged) -> None:
 def _length(axes: Any, lengths: Any, scores: Any) -> None:
     shown = np.random.default_rng(0).permutation(len(lengths))[:3000]
     axes.scatter(lengths[shown] + 1, scores[shown], s=7, alpha=0.35, color=BLUE, lw=0)
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.minorticks_off()
     if len(lengths) > 2 and np.ptp(lengths):
         correlation = float(np.corrcoef(np.log(lengths + 1), scores)[0, 1])
         axes.set_title(f"correlation with log length {correlation:+.2f}", fontsize=10, color=SOFT)

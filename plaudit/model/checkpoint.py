@@ -36,8 +36,16 @@ from plaudit.model.reward_model import Posterior, RewardModel
 __all__ = ["CONTRACT", "add_pad_token", "load", "save"]
 
 CONTRACT = "plaudit.json"
-POSTERIOR = "posterior.safetensors"
-HASHED = ("*.safetensors", "config.json", "tokenizer.json", "tokenizer_config.json", "*.jinja")
+# In a folder of its own: vLLM takes every .safetensors file beside the model for weights.
+POSTERIOR = "plaudit/posterior.safetensors"
+HASHED = (
+    "*.safetensors",
+    POSTERIOR,
+    "config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "*.jinja",
+)
 DEFAULT_MAX_LENGTH = 4096
 # Golden scores may move by this share of the scores' spread: rounding, not a changed model.
 GOLDEN_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
@@ -70,6 +78,7 @@ def save(model: RewardModel, folder: Path) -> None:
     _write_config(backbone.config, architecture.__name__, dtype, renderer, model, folder)
     _write_tokenizer(renderer, folder)
     if model.posterior is not None:
+        (folder / POSTERIOR).parent.mkdir(exist_ok=True)
         save_file(
             {"factor": model.posterior.factor, "center": model.posterior.center},
             folder / POSTERIOR,
@@ -190,7 +199,7 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 def _hashes(folder: Path) -> dict[str, str]:
     paths = sorted({path for pattern in HASHED for path in folder.glob(pattern)})
-    return {path.name: _sha256(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
 
 
 def _sha256(path: Path) -> str:
@@ -270,11 +279,10 @@ def _json(path: Path) -> dict[str, Any]:
 def _stored_head(folder: Path) -> Tensor:
     """`score.weight` as stored: the head stays float32 whatever the body runs in."""
     for path in sorted(folder.glob("*.safetensors")):
-        if path.name != POSTERIOR:
-            with safe_open(path, framework="pt") as file:
-                if "score.weight" in file.keys():  # noqa: SIM118 (not a mapping)
-                    tensor: Tensor = file.get_tensor("score.weight")
-                    return tensor
+        with safe_open(path, framework="pt") as file:
+            if "score.weight" in file.keys():  # noqa: SIM118 (not a mapping)
+                tensor: Tensor = file.get_tensor("score.weight")
+                return tensor
     raise CheckpointError(f"{folder}: no tensor score.weight in its safetensors files")
 
 

@@ -133,7 +133,7 @@ def test_pad_is_not_the_end_token_and_the_contract_is_whole(saved):
     assert set(contract["files"]) >= {
         "model.safetensors",
         "tokenizer.json",
-        "posterior.safetensors",
+        "plaudit/posterior.safetensors",
     }
 
 
@@ -162,7 +162,7 @@ def test_other_peoples_checkpoints(tmp_path, saved):
     with pytest.raises(CheckpointError, match=r"the weights lack score.weight"):
         plaudit.load(str(saved))
     (saved / "model.safetensors").rename(saved / "pytorch_model.bin")
-    (saved / "posterior.safetensors").unlink()
+    (saved / "plaudit/posterior.safetensors").unlink()
     with pytest.raises(CheckpointError, match=r"no \.safetensors file; plaudit reads nothing else"):
         plaudit.load(str(saved))
     with pytest.raises(ModelError, match="no folder nowhere; a model is a folder or a hub id"):
