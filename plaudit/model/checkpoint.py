@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from transformers import (
 
 from plaudit import __version__
 from plaudit.errors import CheckpointError, ModelError
-from plaudit.model.bases import model_folder
+from plaudit.model.bases import model_folder, sha256_of
 from plaudit.model.golden import GOLDEN
 from plaudit.model.pooled import PooledClassifier
 from plaudit.model.precision import race
@@ -199,15 +198,7 @@ def _write_json(path: Path, values: dict[str, Any]) -> None:
 
 def _hashes(folder: Path) -> dict[str, str]:
     paths = sorted({path for pattern in HASHED for path in folder.glob(pattern)})
-    return {path.relative_to(folder).as_posix(): _sha256(path) for path in paths}
-
-
-def _sha256(path: Path) -> str:
-    digest = sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
-    return digest.hexdigest()
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
 
 
 # --------------------------------------------------------------------------------- loading
@@ -300,7 +291,7 @@ def _verified_contract(folder: Path) -> dict[str, Any]:
         path = folder / name
         if not path.exists():
             raise CheckpointError(f"{path} is missing, but its contract ({CONTRACT}) lists it")
-        if _sha256(path) != expected:
+        if sha256_of(path) != expected:
             raise CheckpointError(
                 f"{path} was changed after the model was saved (its hash differs from "
                 f"{CONTRACT}): its scores cannot be trusted. Save the model again, or delete "

@@ -26,7 +26,7 @@ from plaudit.evaluation.evaluation import held_out_sections, worst_mistakes
 from plaudit.evaluation.metrics import judged, measure
 from plaudit.evaluation.report import Curve, Report, Section
 from plaudit.model.backbone import cut, depth, final_norm, layers_of
-from plaudit.model.bases import base_folder
+from plaudit.model.bases import base_folder, sha256_of
 from plaudit.model.precision import Precision, race
 from plaudit.model.renderer import Renderer
 from plaudit.model.reward_model import Posterior, RewardModel
@@ -217,16 +217,7 @@ def _load_base(config: TrainConfig, say: Say) -> tuple[Any, Renderer, Precision,
     limit = getattr(shape, "max_position_embeddings", None) or config.max_length
     renderer = Renderer.of(tokenizer, min(config.max_length, limit))
     backbone = values.to(precision.dtype).eval().requires_grad_(False)
-    return backbone, renderer, precision, _weights_hash(folder)
-
-
-def _weights_hash(folder: Path) -> str:
-    digest = sha256()
-    for path in sorted(folder.glob("*.safetensors")):
-        with path.open("rb") as file:
-            while block := file.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
+    return backbone, renderer, precision, sha256_of(*sorted(folder.glob("*.safetensors")))
 
 
 def _with_stored_weights(model: RewardModel, folder: Path, layer: int) -> RewardModel:
