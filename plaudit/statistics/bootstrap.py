@@ -1,4 +1,4 @@
-"""Intervals: cluster bootstrap by prompt, Wilson, and what a sample size could have found."""
+"""Intervals: cluster bootstrap by prompt, Wilson, exact; what a sample size could have found."""
 
 from __future__ import annotations
 
@@ -6,11 +6,21 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
-__all__ = ["Interval", "cluster_bootstrap", "smallest_difference", "wilson"]
+__all__ = [
+    "Interval",
+    "clopper_pearson",
+    "cluster_bootstrap",
+    "group_totals",
+    "resample",
+    "smallest_difference",
+    "wilson",
+]
 
 Floats = NDArray[np.float64]
 SAMPLES = 2000
+BLOCKS = 2000
 Z95 = 1.959963984540054
 
 
@@ -42,19 +52,36 @@ def cluster_bootstrap(
     if n == 0:
         return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
     weight = np.ones(n) if weight is None else weight
+    totals = group_totals(np.stack([weight * values, weight], axis=1), groups)
+    top, bottom = totals.sum(axis=0)
+    sums = resample(totals, samples, seed)
+    low, high = np.percentile(sums[:, 0] / np.maximum(sums[:, 1], 1e-300), [2.5, 97.5])
+    return Interval(float(top / bottom), float(low), float(high), n, len(totals))
+
+
+def group_totals(values: Floats, groups: NDArray[Any]) -> Floats:
+    """[G, M] sums of [N, M] values over the rows of each group."""
     _, member = np.unique(groups, return_inverse=True)
-    count = int(member.max()) + 1
-    top = np.bincount(member, weight * values, count)
-    bottom = np.bincount(member, weight, count)
-    value = float(top.sum() / bottom.sum())
+    return np.stack([np.bincount(member, column) for column in values.T], axis=1)
+
+
+def resample(totals: Floats, samples: int = SAMPLES, seed: int = 0) -> Floats:
+    """[samples, M] sums of [G, M] group totals over G groups drawn with replacement.
+
+    More than 2,000 groups are first pooled at random into 2,000 blocks, which leaves the
+    variance as it is and bounds time and memory.
+    """
     random = np.random.default_rng(seed)
-    means = np.empty(samples)
+    if len(totals) > BLOCKS:
+        block = random.permutation(len(totals)) % BLOCKS
+        totals = group_totals(totals, block)
+    count = len(totals)
+    sums = np.empty((samples, totals.shape[1]))
     for start in range(0, samples, 100):  # 100 draws at a time bound the memory
         size = min(100, samples - start)
         drawn = random.multinomial(count, np.full(count, 1.0 / count), size)
-        means[start : start + size] = (drawn @ top) / np.maximum(drawn @ bottom, 1e-300)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Interval(value, float(low), float(high), n, count)
+        sums[start : start + size] = drawn @ totals
+    return sums
 
 
 def wilson(successes: float, n: int) -> Interval:
@@ -65,6 +92,15 @@ def wilson(successes: float, n: int) -> Interval:
     center = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
     return Interval(share, float(center - half), float(center + half), n, n)
+
+
+def clopper_pearson(successes: int, n: int) -> Interval:
+    """The exact binomial interval of a share (Clopper & Pearson 1934)."""
+    if n == 0:
+        return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
+    low = beta.ppf(0.025, successes, n - successes + 1) if successes else 0.0
+    high = beta.ppf(0.975, successes + 1, n - successes) if successes < n else 1.0
+    return Interval(successes / n, float(low), float(high), n, n)
 
 
 def smallest_difference(interval: Interval) -> float:

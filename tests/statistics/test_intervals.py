@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 
 from plaudit.statistics.agreement import majority_agreement, pairwise_agreement
-from plaudit.statistics.bootstrap import cluster_bootstrap, smallest_difference, wilson
+from plaudit.statistics.bootstrap import (
+    clopper_pearson,
+    cluster_bootstrap,
+    smallest_difference,
+    wilson,
+)
 from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.calibration import (
     calibration_error,
@@ -29,9 +34,24 @@ def test_one_row_a_group_is_near_the_binomial():
     assert smallest_difference(mine) == pytest.approx(2.8 * np.sqrt(0.7 * 0.3 / 200), rel=0.1)
 
 
+def test_many_groups_pooled_in_blocks_keep_their_interval():
+    values = np.random.default_rng(0).normal(size=9000)
+    found = cluster_bootstrap(values, np.arange(9000))
+    assert found.groups == 9000
+    assert found.high - found.low == pytest.approx(2 * 1.96 / np.sqrt(9000), rel=0.1)
+
+
+def test_the_exact_binomial_interval():
+    # Clopper & Pearson's interval solves the two binomial tails at 2.5 %
+    assert clopper_pearson(8, 10)[:3] == pytest.approx((0.8, 0.4439, 0.9748), abs=1e-4)
+    assert clopper_pearson(0, 5)[:3] == pytest.approx((0, 0, 0.5218), abs=1e-4)
+    assert clopper_pearson(5, 5)[:3] == pytest.approx((1, 0.4782, 1), abs=1e-4)
+
+
 def test_nothing_gives_nan():
     assert np.isnan(cluster_bootstrap(np.empty(0), np.empty(0)).value)
     assert np.isnan(wilson(0, 0).value)
+    assert np.isnan(clopper_pearson(0, 0).value)
 
 
 @pytest.mark.parametrize("true", [0.5, 1.0, 3.0])
