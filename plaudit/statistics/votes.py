@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STRONGEST", "TIE", "Votes"]
+__all__ = ["STRONGEST", "SWAP", "TIE", "A", "B", "Votes"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 A, B, TIE = 0, 1, 2  # the order of outcomes in every [..., 3] array, as in Slate.votes
+SWAP = np.array([B, A, TIE])  # what they become when a and b change names
 STRONGEST = 3
 
 
