@@ -140,14 +140,15 @@ def simulate(kind: str, seed: int, items: int = 2000, overlap: int = 4, count: i
 
 
 def simulations(seeds: int) -> dict:
-    """Held-out losses as above, and how often p lies on the true side of ½."""
+    """Held-out losses as above, and how often p lies on the true side of ½. No reply is shared."""
     result = {}
     for kind in ("spammers", "alike"):
-        rows: dict[str, list[np.ndarray]] = {name: [] for name in MODELS}
+        models = {name: fit for name, fit in MODELS.items() if name != "reply_skills"}
+        rows: dict[str, list[np.ndarray]] = {name: [] for name in models}
         for seed in range(seeds):
             votes, theta = simulate(kind, seed)
             seen, hidden = hide(votes, 3, seed)
-            for name, fit in MODELS.items():
+            for name, fit in models.items():
                 model = fit(seen)
                 found = losses(model, hidden)
                 true = np.where(model.p == 0.5, 0.5, (model.p > 0.5) == (theta > 0))

@@ -12,7 +12,7 @@ With one annotator and no thresholds it is Bradley & Terry (1952); with skills, 
 θ has a Gaussian posterior with mean and variance such that the likelihood's slope and curvature,
 averaged over that posterior, balance the prior (Opper & Archambeau 2009): a plug-in θ would be
 too sure of items with few votes. Annotators are at their mode with a Laplace variance; all prior
-variances are learned (EM), so that where annotators are alike, or do not overlap, they end alike.
+variances are learned, so that where annotators are alike, or do not overlap, they end alike.
 The length preference that annotators share (μ_l) is not told apart from quality: it stays in p.
 
 Shapes: N items, K annotators, V votes, R replies, M levels of strength, E = 4 effects a, b, l, w.
@@ -40,8 +40,9 @@ EFFECTS = ("skill", "side", "length", "ties")
 SKILL, SIDE, LENGTH, TIES = range(len(EFFECTS))
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 NODE_WEIGHTS = NODE_WEIGHTS / NODE_WEIGHTS.sum()
-PRIOR_VARIANCE = 0.25  # of each effect, worth PRIOR_COUNT annotators
-PRIOR_COUNT = 2.0
+PRIOR_VARIANCE = 0.25  # of each effect over annotators, before the votes say otherwise
+PRIOR_COUNT = 1.0  # how many observations a variance's prior is worth
+SMALLEST = 1e-3  # of a variance over annotators
 NONE = 1e-9  # variance of an effect that is left out
 
 
@@ -267,41 +268,41 @@ def _update_annotators(state: _State, problem: _Problem, free: NDArray[np.bool_]
         hessian[:, i, SKILL] = hessian[:, SKILL, i] = cross
         for j, y in zip((SIDE, LENGTH), columns, strict=True):
             hessian[:, i, j] = np.bincount(who, slopes.curvature * x * y, count)
-    pool = _pool_means(state, gradient, hessian, free)
-    gradient -= (state.effects - pool) / state.pool_variance
-    hessian += np.diag(1 / state.pool_variance)
+    pool, pool_variance = _pool(state, gradient, hessian, free)
+    gradient -= (state.effects - pool) / pool_variance
+    hessian += np.diag(1 / pool_variance)
     covariance = np.linalg.inv(hessian)
-    step = np.einsum("kij,kj->ki", covariance, gradient)
-    effects = state.effects + np.clip(step, -1, 1)
-    variance = np.diagonal(covariance, axis1=1, axis2=2)
-    pool_variance = state.pool_variance.copy()
-    for i in np.flatnonzero(free).tolist():
-        spread = (effects[:, i] - pool[i]) ** 2 + variance[:, i]
-        pool_variance[i] = _learned(spread[problem.active], PRIOR_VARIANCE)
+    effects = state.effects + np.clip(np.einsum("kij,kj->ki", covariance, gradient), -1, 1)
     effects[~problem.active] = pool
     return state._replace(
         effects=effects,
-        effect_variance=variance,
+        effect_variance=np.diagonal(covariance, axis1=1, axis2=2),
         pool=pool,
         pool_variance=pool_variance,
         steps=_moved_thresholds(state, problem, slopes),
     )
 
 
-def _pool_means(
+def _pool(
     state: _State, gradient: Floats, hessian: Floats, free: NDArray[np.bool_]
-) -> Floats:
-    """μ_b and μ_l by generalised least squares on each annotator's evidence.
+) -> tuple[Floats, Floats]:
+    """Mean and variance [E] of each effect over annotators.
 
-    The means of log a and log w stay 0: θ and the thresholds carry them.
+    An annotator's votes see an effect as z = x + g/h with variance 1/h, so z ~ N(μ, ς² + 1/h):
+    μ by generalised least squares, ς² by a scoring step (EM would take hundreds of steps to learn
+    that annotators are alike). The means of log a and log w stay 0: θ and thresholds carry them.
     """
-    precision = np.diagonal(hessian, axis1=1, axis2=2)
-    shrink = 1 / (1 + state.pool_variance * precision)
-    evidence = ((precision * state.effects + gradient) * shrink).sum(axis=0)
-    mean: Floats = evidence / ((precision * shrink).sum(axis=0) + 1 / PRIOR_VARIANCE)
-    mean[~free] = 0.0
+    h = np.diagonal(hessian, axis1=1, axis2=2)
+    shrink = 1 / (1 + state.pool_variance * h)
+    evidence = ((h * state.effects + gradient) * shrink).sum(axis=0)
+    mean: Floats = evidence / ((h * shrink).sum(axis=0) + 1 / PRIOR_VARIANCE)
     mean[[SKILL, TIES]] = 0.0
-    return mean
+    excess = ((h * (state.effects - mean) + gradient) ** 2 - h) * shrink**2
+    information = ((h * shrink) ** 2).sum(axis=0)
+    prior = PRIOR_COUNT / PRIOR_VARIANCE**2
+    found = (excess.sum(axis=0) + prior * PRIOR_VARIANCE) / (information + prior)
+    variance = np.clip((state.pool_variance + found) / 2, SMALLEST, None)
+    return np.where(free, mean, 0.0), np.where(free, variance, NONE)
 
 
 def _moved_thresholds(state: _State, problem: _Problem, slopes: _Slopes) -> Floats:
