@@ -26,10 +26,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from scipy.special import expit
 
+from plaudit.statistics.reply_graph import ReplyGraph
 from plaudit.statistics.votes import Votes
 
 __all__ = ["EFFECTS", "Skills", "fit_skills"]
@@ -130,7 +129,6 @@ class _Problem:
     """The votes in the form the updates need."""
 
     def __init__(self, votes: Votes, replies: bool) -> None:
-        self.votes = votes
         self.item, self.annotator = votes.item, votes.annotator
         self.side = votes.side.astype(np.float64)
         length = np.zeros(votes.items) if votes.log_length is None else votes.log_length
@@ -147,7 +145,7 @@ class _Problem:
         self.start_steps[0] = np.log(2 * np.arctanh(np.clip(self.ties, 0.01, 0.9)))
         self.voted = np.bincount(votes.item, minlength=votes.items) > 0
         self.active = np.bincount(votes.annotator, minlength=votes.annotators) > 0
-        self.replies = _Replies(votes.replies) if replies and votes.replies is not None else None
+        self.replies = ReplyGraph(votes.replies) if replies and votes.replies is not None else None
 
     def cuts(self, steps: Floats) -> Floats:
         """[M] thresholds; the first is 0 where nobody ever voted a tie."""
@@ -239,7 +237,8 @@ def _update_items(state: _State, problem: _Problem) -> _State:
     prior_mean = prior_variance = np.zeros(count)
     if problem.replies is not None:
         found = problem.replies.solve(precision * shrink, pull * shrink, reply_variance)
-        prior_mean, prior_variance, reply_variance = found
+        prior_mean, prior_variance = found.mean, found.variance
+        reply_variance = _learned(found.squares, 0.5)
     mean = (prior_mean + state.item_variance * pull) * shrink
     own = state.item_variance * shrink
     variance = own + prior_variance * shrink**2
@@ -252,7 +251,7 @@ def _update_items(state: _State, problem: _Problem) -> _State:
 
 
 def _update_annotators(state: _State, problem: _Problem, free: NDArray[np.bool_]) -> _State:
-    """One Newton step of each annotator's effects and of the thresholds; EM of the pool."""
+    """One Newton step of each annotator's effects and of the thresholds; scoring of the pool."""
     slopes = _slopes(state, problem)
     count, who = len(state.effects), problem.annotator
     columns = np.stack([problem.side, problem.length])
@@ -325,74 +324,6 @@ def _moved_thresholds(state: _State, problem: _Problem, slopes: _Slopes) -> Floa
 def _learned(squares: Floats, start: float) -> float:
     """A variance: the mean of expected squares, with PRIOR_COUNT observations of `start`."""
     return float((squares.sum() + PRIOR_COUNT * start) / (len(squares) + PRIOR_COUNT))
-
-
-class _Stack(NamedTuple):
-    """Components of one size: `components` of `width` replies; the ends of item `edges` in them."""
-
-    components: int
-    width: int
-    edges: Integers
-    first: Integers  # block · width + place of reply a
-    second: Integers
-
-
-class _Replies:
-    """The graph of comparisons between replies, by connected component (replies of one prompt).
-
-    Components of one size are solved as one stack of dense matrices.
-    """
-
-    def __init__(self, replies: Integers) -> None:
-        ids, flat = np.unique(replies, return_inverse=True)
-        ends = flat.reshape(replies.shape)
-        graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(len(ids),) * 2)
-        _, component = connected_components(graph, directed=False)
-        size = np.bincount(component)[component]
-        order = np.lexsort((component, size))
-        self.stacks = []
-        for width in np.unique(size).tolist():
-            members = order[size[order] == width]
-            place = np.full(len(ids), -1)
-            place[members] = np.arange(len(members))
-            edges = np.flatnonzero(place[ends[:, 0]] >= 0)
-            first, second = place[ends[edges]].T
-            self.stacks.append(_Stack(len(members) // width, width, edges, first, second))
-
-    def solve(
-        self, precision: Floats, pull: Floats, variance: float
-    ) -> tuple[Floats, Floats, float]:
-        """Posterior mean and variance [N] of s_i − s_j, and the learned σ_s².
-
-        precision, pull: [N] weight and weighted value of s_i − s_j as each item sees it.
-        """
-        mean, spread = np.empty(len(pull)), np.empty(len(pull))
-        squares: list[Floats] = []
-        for stack in self.stacks:
-            i, j = stack.first, stack.second
-            matrix = _laplacian(stack, precision[stack.edges])
-            covariance = np.linalg.inv(matrix + np.eye(stack.width) / variance)
-            size = stack.components * stack.width
-            pulled = np.bincount(i, pull[stack.edges], size) - np.bincount(
-                j, pull[stack.edges], size
-            )
-            score = (covariance @ pulled.reshape(stack.components, stack.width, 1)).ravel()
-            own = np.diagonal(covariance, axis1=1, axis2=2).ravel()
-            shared = covariance[i // stack.width, i % stack.width, j % stack.width]
-            mean[stack.edges] = score[i] - score[j]
-            spread[stack.edges] = own[i] + own[j] - 2 * shared
-            squares.append(score**2 + own)
-        return mean, spread, _learned(np.concatenate(squares), 0.5)
-
-
-def _laplacian(stack: _Stack, weight: Floats) -> Floats:
-    """[components, width, width] Σ w (e_i − e_j)(e_i − e_j)ᵀ of each component."""
-    i, j, width = stack.first, stack.second, stack.width
-    rows = np.concatenate([i, j, i, j])
-    columns = np.concatenate([i, j, j, i]) % width
-    values = np.concatenate([weight, weight, -weight, -weight])
-    flat = np.bincount(rows * width + columns, values, stack.components * width**2)
-    return flat.astype(np.float64).reshape(stack.components, width, width)
 
 
 def _finish(state: _State, problem: _Problem) -> Skills:

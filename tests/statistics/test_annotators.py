@@ -9,6 +9,7 @@ from scipy.stats import spearmanr
 from plaudit.statistics.annotators import BEST, MODELS, fit, probabilities
 from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.dawid_skene import fit_dawid_skene
+from plaudit.statistics.reply_graph import ReplyGraph
 from plaudit.statistics.skills import EFFECTS, fit_skills
 from plaudit.statistics.vote_share import concentration
 from plaudit.statistics.votes import Votes
@@ -150,6 +151,29 @@ def test_scores_of_replies_inform_comparisons_without_votes():
     assert np.allclose(alone.p[unseen], 0.5)
     assert spearmanr(linked.p[unseen], theta[unseen]).statistic > 0.7
     assert linked.item_std < linked.reply_std
+
+
+def test_replies_that_are_never_shared_change_nothing():
+    votes, _ = simulated(np.ones(10), items=400, replies=np.arange(800).reshape(400, 2))
+    linked, alone = fit_skills(votes), fit_skills(votes, replies=False)
+    assert np.allclose(linked.p, alone.p, atol=0.01)
+
+
+def test_the_reply_graph_is_the_dense_posterior():
+    rng = np.random.default_rng(0)
+    replies = np.array([[0, 1], [1, 2], [3, 4], [2, 0], [9, 7]])
+    precision, pull = rng.uniform(0.1, 2, 5), rng.normal(size=5)
+    found = ReplyGraph(replies).solve(precision, pull, variance=1.5)
+    d = np.eye(10)[replies[:, 0]] - np.eye(10)[replies[:, 1]]
+    covariance = np.linalg.inv(d.T @ (precision[:, None] * d) + np.eye(10) / 1.5)
+    score = covariance @ d.T @ pull
+    assert np.allclose(found.mean, d @ score)
+    assert np.allclose(found.variance, np.einsum("ni,ij,nj->n", d, covariance, d))
+    used = np.unique(replies)
+    assert np.allclose(np.sort(found.squares), np.sort((score**2 + np.diagonal(covariance))[used]))
+    chain = np.stack([np.arange(10_001), np.arange(1, 10_002)], axis=1)
+    with pytest.raises(ValueError, match="10002 replies hang together, more than 10000"):
+        ReplyGraph(chain)
 
 
 def test_graded_votes_know_more_than_their_sign():
