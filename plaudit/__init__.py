@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from plaudit.client.reward import reward_function as reward_function
+    from plaudit.collection import Study as Study
+    from plaudit.collection import compare as compare
     from plaudit.data import read as read
     from plaudit.evaluation import evaluate as evaluate
     from plaudit.model import Renderer as Renderer
@@ -37,7 +39,9 @@ EXPORTS = {
     "Scorer": "plaudit.types",
     "Scores": "plaudit.types",
     "Slate": "plaudit.types",
+    "Study": "plaudit.collection",
     "as_conversation": "plaudit.types",
+    "compare": "plaudit.collection",
     "evaluate": "plaudit.evaluation",
     "load": "plaudit.model",
     "read": "plaudit.data",

@@ -22,6 +22,7 @@ __all__ = [
     "Conversation",
     "Difference",
     "Judgment",
+    "Origin",
     "Pair",
     "Scorer",
     "Scores",
@@ -30,7 +31,9 @@ __all__ = [
     "Turn",
     "Turns",
     "as_conversation",
+    "as_turns",
     "content_id",
+    "turns_id",
 ]
 
 ROLES = ("system", "user", "assistant", "tool")
@@ -65,6 +68,11 @@ def content_id(*parts: str) -> str:
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.hexdigest()
+
+
+def turns_id(turns: Turns) -> str:
+    """Content hash of turns."""
+    return content_id(*(text for turn in turns for text in turn))
 
 
 def as_turns(messages: Sequence[Any]) -> Turns:
@@ -105,7 +113,7 @@ class Conversation:
     @cached_property
     def id(self) -> str:
         """Content hash: equal turns, equal id."""
-        return content_id(*(text for turn in self.turns for text in turn))
+        return turns_id(self.turns)
 
     def messages(self) -> list[dict[str, str]]:
         """The turns as chat messages, for a chat template."""
@@ -119,6 +127,13 @@ def as_conversation(prompt: str | Sequence[Any], reply: str | Sequence[Any]) -> 
     return Conversation(head + tail)
 
 
+class Origin(NamedTuple):
+    """Who wrote a reply: a model's name (or a person's), and how it was sampled."""
+
+    model: str
+    sampling: Mapping[str, Any] = {}
+
+
 Verdict = Literal["preferred", "tie", "both_bad", "skip"]
 
 
@@ -128,7 +143,9 @@ class Slate:
 
     Of `preferred`, `ranks`, `ratings` and `votes` any may be absent. `preferred` holds the
     indices of the good replies, all others being worse. In `ranks` 1 is best and equal ranks
-    are ties. `votes` are counts for a, for b and for a tie, of two replies.
+    are ties. `votes` are counts for a, for b and for a tie, of two replies; `p` is the
+    probability that the first of two is better, where a model of the annotators has said so.
+    `origins` says who wrote each reply.
     """
 
     prompt: Turns
@@ -139,8 +156,10 @@ class Slate:
     ranks: tuple[float, ...] | None = None
     ratings: tuple[float, ...] | None = None
     votes: tuple[float, float, float] | None = None
+    p: float | None = None
     strength: float | None = None
     group: str | None = None
+    origins: tuple[Origin | None, ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -150,8 +169,12 @@ class Slate:
         for name, values in (("ranks", self.ranks), ("ratings", self.ratings)):
             if values is not None and len(values) != count:
                 raise DataError(f"{len(values)} {name} for {count} replies")
-        if self.votes is not None and count != 2:
+        if (self.votes is not None or self.p is not None) and count != 2:
             raise DataError(f"votes are for two replies, found {count}")
+        if self.p is not None and not 0.0 <= self.p <= 1.0:
+            raise DataError(f"p must lie in [0, 1], found {self.p}")
+        if self.origins and len(self.origins) != count:
+            raise DataError(f"{len(self.origins)} origins for {count} replies")
         if any(not 0 <= index < count for index in self.preferred):
             raise DataError(f"preferred reply {self.preferred} of {count} replies")
         for reply in self.replies:
@@ -164,18 +187,24 @@ class Slate:
 
     def prompt_id(self) -> str:
         """Content hash of the prompt."""
-        return content_id(*(text for turn in self.prompt for text in turn))
+        return turns_id(self.prompt)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comparison:
     """A question to a person: one prompt, reply a, reply b, and where each reply came from."""
 
     prompt: Turns
     reply_a: Turns
     reply_b: Turns
-    origin_a: str = ""
-    origin_b: str = ""
+    origin_a: Origin | None = None
+    origin_b: Origin | None = None
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash, the same whichever reply is called a."""
+        first, second = sorted((turns_id(self.reply_a), turns_id(self.reply_b)))
+        return content_id(turns_id(self.prompt), first, second)
 
 
 @dataclass(frozen=True, slots=True)

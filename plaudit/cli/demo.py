@@ -11,17 +11,9 @@ from rich.text import Text
 
 from plaudit.cli.output import progress, say, show
 from plaudit.errors import require
-from plaudit.samples import SUPPORT_DESK
+from plaudit.samples import ANSWERS, QUESTION, SUPPORT_DESK
 
 __all__ = ["demo"]
-
-QUESTION = "How do I reset my password?"
-ANSWERS = (
-    "Click on forgot password.",
-    "Choose 'Forgot password' on the sign-in page and enter your e-mail address. You get a link "
-    "that works for an hour; open it and set a new password. If no mail comes, look in the spam "
-    "folder or tell me, and I will send it again.",
-)
 
 
 def demo(output: str = "plaudit-demo") -> None:

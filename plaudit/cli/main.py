@@ -10,9 +10,12 @@ from cyclopts.config import Toml
 from rich.console import Console
 
 from plaudit import __version__
+from plaudit.cli.add import add
 from plaudit.cli.check import check
+from plaudit.cli.collect import collect
 from plaudit.cli.demo import demo
 from plaudit.cli.evaluate import evaluate
+from plaudit.cli.export import export
 from plaudit.cli.score import score
 from plaudit.cli.train import train
 from plaudit.errors import PlauditError
@@ -21,12 +24,12 @@ __all__ = ["app", "main"]
 
 app = cyclopts.App(
     name="plaudit",
-    help="Reward models of LLMs: check comparisons, train, evaluate and score.",
+    help="Reward models of LLMs: collect comparisons, check them, train, evaluate and score.",
     version=__version__,
     config=[Toml("plaudit.toml")],
     help_format="plaintext",
 )
-for verb in (demo, check, train, evaluate, score):
+for verb in (demo, add, collect, export, check, train, evaluate, score):
     app.command(verb)
 
 

@@ -26,8 +26,9 @@ class Tally:
 def pairs_of(slates: Iterable[Slate], tally: Tally | None = None) -> list[Pair]:
     """Pairs of each slate; a slate's weights sum to 1, so that a prompt counts once.
 
-    Votes give p their share (a tie counts half); a preferred reply 1.0; a tie 0.5; K ranked or
-    rated replies all their C(K, 2) pairs; several good replies each against each other one.
+    A given p is taken; votes give p their share (a tie counts half); a preferred reply 1.0; a
+    tie 0.5; K ranked or rated replies all their C(K, 2) pairs; several good replies each against
+    each other one.
     """
     tally = Tally() if tally is None else tally
     pairs: list[Pair] = []
@@ -48,6 +49,8 @@ def _labels(slate: Slate) -> list[tuple[int, int, float]] | str:
     count = len(slate.replies)
     if slate.verdict in ("both_bad", "skip"):
         return str(slate.verdict)
+    if slate.p is not None:
+        return [(0, 1, slate.p)]
     if slate.votes is not None and any(slate.votes):
         a, b, tie = slate.votes
         return [(0, 1, (a + 0.5 * tie) / (a + b + tie))]

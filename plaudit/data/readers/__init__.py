@@ -7,11 +7,13 @@ first. `recognises` sees one row; a format is taken when it recognises the first
 
 from plaudit.data.readers import (
     arena,
+    candidates,
     helpsteer,
     hh_rlhf,
     ranked,
     rewardbench,
     rm_bench,
+    study,
     trl,
     two_replies,
     ultrafeedback,
@@ -21,6 +23,7 @@ from plaudit.data.readers.reader import Reader
 __all__ = ["READERS", "Reader"]
 
 READERS: dict[str, Reader] = {
+    "study": Reader(study.recognises, study.read),
     "rewardbench2": Reader(rewardbench.recognises_2, rewardbench.read_2),
     "rewardbench": Reader(rewardbench.recognises_1, rewardbench.read_1),
     "rm-bench": Reader(rm_bench.recognises, rm_bench.read),
@@ -32,4 +35,5 @@ READERS: dict[str, Reader] = {
     "trl": Reader(trl.recognises, trl.read),
     "two-replies": Reader(two_replies.recognises, two_replies.read),
     "ranked": Reader(ranked.recognises, ranked.read),
+    "candidates": Reader(candidates.recognises, candidates.read),
 }

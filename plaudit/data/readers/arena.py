@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from plaudit.data.readers.reader import Row, field, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import (
+    Row,
+    field,
+    origins,
+    prompt_turns,
+    remaining,
+    reply_turns,
+)
 from plaudit.data.readers.two_replies import Label, read_label
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source, as_turns
@@ -40,6 +47,7 @@ def read(row: Row, source: Source) -> Slate:
         source,
         preferred=label.preferred,
         verdict=label.verdict,
+        origins=origins(row),
         columns=remaining(row, ("conversation_a", "conversation_b", "winner", *WINNERS)),
     )
 

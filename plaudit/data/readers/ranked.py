@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.readers.reader import Row, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import Row, origins, prompt_turns, remaining, reply_turns
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source, Turns
 
@@ -38,17 +38,23 @@ def read(row: Row, source: Source) -> Slate:
         raise DataError(f"expected at least two replies, found {count}")
     return Slate(
         prompt_turns(row.get("prompt")),
-        tuple(_turns(item) for item in items),
+        replies_of(items),
         source,
         ranks=_ranking(row, count) or _numbers(row, items, RANKS),
         ratings=_numbers(row, items, RATINGS),
         group=str(row["group"]) if row.get("group") is not None else None,
+        origins=origins(row, items),
         columns=remaining(row, ("prompt", "group")),
     )
 
 
 def _first(row: Row, names: Sequence[str]) -> str | None:
     return next((name for name in names if row.get(name) is not None), None)
+
+
+def replies_of(items: Sequence[Any]) -> tuple[Turns, ...]:
+    """Replies that are text, messages, or objects with a text."""
+    return tuple(map(_turns, items))
 
 
 def _turns(item: Any) -> Turns:

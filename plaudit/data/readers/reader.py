@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from plaudit.errors import DataError
-from plaudit.types import Slate, Source, Turn, Turns, as_turns
+from plaudit.types import Origin, Slate, Source, Turn, Turns, as_turns
 
-__all__ = ["Reader", "field", "number", "prompt_turns", "remaining", "reply_turns"]
+__all__ = ["Reader", "field", "number", "origins", "prompt_turns", "remaining", "reply_turns"]
 
 Row = Mapping[str, Any]
 
@@ -70,3 +70,23 @@ def remaining(row: Row, used: Collection[str]) -> dict[str, Any]:
         for name, value in row.items()
         if name not in used and isinstance(value, (str, int, float, bool))
     }
+
+
+def origins(row: Row, items: Sequence[Any] = ()) -> tuple[Origin | None, ...]:
+    """Who wrote the replies, where the row or the replies' own objects say so."""
+    for name in ("model", "origin", "generator"):
+        if row.get(f"{name}_a") and row.get(f"{name}_b"):
+            return tuple(_origin(row[f"{name}_{side}"]) for side in "ab")
+    for name in ("models", "origins", "generators"):
+        if isinstance(row.get(name), list) and (not items or len(row[name]) == len(items)):
+            return tuple(map(_origin, row[name]))
+    found = tuple(_origin(item) if isinstance(item, dict) else None for item in items)
+    return found if any(found) else ()
+
+
+def _origin(value: Any) -> Origin | None:
+    if isinstance(value, dict):
+        model = value.get("model") or value.get("origin") or value.get("generator")
+        sampling = value.get("sampling")
+        return Origin(str(model), sampling if isinstance(sampling, dict) else {}) if model else None
+    return Origin(str(value)) if value else None

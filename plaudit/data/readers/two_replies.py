@@ -1,7 +1,8 @@
 """Two replies and a label: `response_a`, `response_b`, `label`, with votes and strength.
 
 `label` says a, b, tie, both_bad or skip, in any of the words people use for them. Votes come
-as counts (`votes_a`, `votes_b`, `votes_tie`) or as `annotations`, a list with a label each.
+as counts (`votes_a`, `votes_b`, `votes_tie`) or as `annotations`, a list with a label each;
+`p` is the probability that a is better, as a model of the annotators gives it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, NamedTuple
 
-from plaudit.data.readers.reader import Row, field, number, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import (
+    Row,
+    field,
+    number,
+    origins,
+    prompt_turns,
+    remaining,
+    reply_turns,
+)
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source, Verdict
 
@@ -18,7 +27,7 @@ PROMPTS = ("prompt", "question", "instruction")
 USED = (
     *PROMPTS,
     *(name for pair in NAMES for name in pair),
-    *("label", "annotations", "strength", "group"),
+    *("label", "annotations", "strength", "group", "p"),
 )
 
 
@@ -41,11 +50,11 @@ LABELS: dict[str, Label] = {
 
 def recognises(row: Row) -> bool:
     labelled = "label" in row or "annotations" in row or "votes_a" in row
-    return labelled and _replies(row) is not None and _prompt(row) is not None
+    return labelled and reply_names(row) is not None and prompt_name(row) is not None
 
 
 def read(row: Row, source: Source) -> Slate:
-    names, prompt = _replies(row), _prompt(row)
+    names, prompt = reply_names(row), prompt_name(row)
     if names is None or prompt is None:
         raise DataError("expected a prompt and two replies, such as response_a and response_b")
     label = read_label(row.get("label"))
@@ -56,8 +65,10 @@ def read(row: Row, source: Source) -> Slate:
         preferred=label.preferred,
         verdict=label.verdict,
         votes=_votes(row),
+        p=number(row, "p"),
         strength=number(row, "strength"),
         group=str(row["group"]) if row.get("group") is not None else None,
+        origins=origins(row),
         columns=remaining(row, USED),
     )
 
@@ -72,11 +83,13 @@ def read_label(value: Any) -> Label:
     return LABELS[text]
 
 
-def _replies(row: Row) -> tuple[str, str] | None:
+def reply_names(row: Row) -> tuple[str, str] | None:
+    """The two columns that hold the replies."""
     return next((names for names in NAMES if all(row.get(n) is not None for n in names)), None)
 
 
-def _prompt(row: Row) -> str | None:
+def prompt_name(row: Row) -> str | None:
+    """The column that holds the prompt."""
     return next((name for name in PROMPTS if row.get(name) is not None), None)
 
 

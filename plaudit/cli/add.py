@@ -1,0 +1,81 @@
+"""`plaudit add`: DATA into a study."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from plaudit.cli.output import print_json, progress, say, show
+from plaudit.errors import UsageError, require
+from plaudit.settings import AddConfig
+
+__all__ = ["COLLECT", "add"]
+
+COLLECT = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "nh3", "markdown_it")
+
+
+def add(
+    study: str,
+    *data: str,
+    config: Annotated[AddConfig, Parameter(name="*")] = AddConfig(),  # noqa: B008
+    json: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Add comparisons to a study; the same data again adds nothing.
+
+    Parameters
+    ----------
+    study: str
+        A SQLite file, made if it is not there, or a postgresql:// URL.
+    data: str
+        DATA, one or several: files, - or data set ids, of candidate replies or labelled ones.
+    json: bool
+        Print the result for programs.
+    """
+    if not data:
+        raise UsageError("add needs DATA: plaudit add STUDY FILE")
+    require("collect", *COLLECT, what="plaudit add")
+    store: Any = import_module("plaudit.collection").Study(study)
+    results = []
+    for name in data:
+        with progress("rows") as update:
+            added = store.add(name, config, progress=update)
+        if json:
+            results.append(_facts(name, added))
+        else:
+            for line in _lines(name, added):
+                say(line)
+    counts = store.counts()
+    store.close()
+    if json:
+        print_json({"added": results, "study": counts})
+    else:
+        show(
+            f"{study}: {counts['comparisons']:,} comparisons, {counts['judgments']:,} judgments, "
+            f"{counts['asked']:,} opinions asked for. Next: plaudit collect {study}"
+        )
+
+
+def _facts(name: str, added: Any) -> dict[str, Any]:
+    keys = ("format", "rows", "comparisons", "known", "labels", "dropped", "found", "masked")
+    return {"data": name} | {key: getattr(added, key) for key in keys}
+
+
+def _lines(name: str, added: Any) -> list[str]:
+    lines = [
+        f"{name}: {added.format}, {added.rows:,} rows: {added.comparisons:,} comparisons added"
+        + (f", {added.known:,} there already" if added.known else "")
+        + (f", {added.labels:,} labels" if added.labels else "")
+    ]
+    if added.dropped:
+        lines.append("  left out: " + _counts(added.dropped))
+    lines += [f"  {problem}" for problem in added.problems]
+    if added.found:
+        what = "masked" if added.masked else "found in texts, not masked (--mask pii, models)"
+        lines.append(f"  {what}: {_counts(added.found)}")
+    return lines
+
+
+def _counts(values: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in sorted(values.items()))

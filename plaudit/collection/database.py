@@ -1,0 +1,201 @@
+"""The connection to a Study: a SQLite file or a PostgreSQL URL, migrated when it is opened.
+
+`Database.transact` is a transaction that may write, `Database.read` one that may not. On SQLite a
+writer takes the lock at its start (a reader that turns writer fails at once, whatever the
+timeout), and writers of this process queue in turn instead of polling for the file's lock.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, create_engine, event, inspect, select, text
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
+
+from plaudit.errors import DataError
+
+__all__ = ["HEAD", "Database", "open_database"]
+
+HEAD = "0001"  # the newest migration
+RUN_AGAIN = ("40P01", "40001")  # deadlock, serialisation failure
+T = TypeVar("T")
+PRAGMAS = (
+    # First, since switching to WAL can itself find the file busy.
+    "busy_timeout=10000",
+    "journal_mode=WAL",
+    # An acknowledged vote outlives a power cut, which NORMAL does not promise under WAL.
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "cache_size=-65536",
+)
+
+
+class Database:
+    """An engine with the two kinds of transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.sqlite = engine.dialect.name == "sqlite"
+        self._turn = _Turns() if self.sqlite else nullcontext()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the study."""
+        with self.engine.connect() as connection:
+            if not self.sqlite:
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            yield connection
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work` in a transaction that is durable when this returns.
+
+        PostgreSQL may end one of two transactions that wait for each other; it is run again.
+        """
+        for attempt in range(5):
+            try:
+                with self._turn, self._write() as connection:
+                    return work(connection)
+            except OperationalError as error:
+                if attempt == 4 or getattr(error.orig, "sqlstate", None) not in RUN_AGAIN:
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self.engine.connect() as connection:
+            connection.info["writes"] = True
+            try:
+                with connection.begin():
+                    yield connection
+            finally:
+                connection.info.pop("writes", None)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+class _Turns:
+    """A lock handed on in the order of arrival, so that no writer starves."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._next = self._now = 0
+        self._holder = 0
+
+    def __enter__(self) -> None:
+        if self._holder == threading.get_ident():
+            raise RuntimeError("a transaction inside a transaction would wait for itself")
+        with self._condition:
+            mine, self._next = self._next, self._next + 1
+            while mine != self._now:
+                self._condition.wait()
+            self._holder = threading.get_ident()
+
+    def __exit__(self, *_: object) -> None:
+        with self._condition:
+            self._now, self._holder = self._now + 1, 0
+            self._condition.notify_all()
+
+
+def open_database(where: str, create: bool = True) -> Database:
+    """Open, and migrate if needed, the study at a path or URL.
+
+    Raises DataError on what is neither, cannot be reached, is no study or a newer one.
+    """
+    url = _url(where, create)
+    engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
+    database = Database(engine)
+    try:
+        _migrate(database, where, create)
+    except (OperationalError, DatabaseError) as error:
+        engine.dispose()
+        raise DataError(f"{where}: cannot be opened as a study: {error.orig}") from error
+    return database
+
+
+def _url(where: str, create: bool) -> URL:
+    if "://" not in where:
+        path = Path(where).expanduser()
+        if not path.exists() and not create:
+            raise DataError(f"{where}: no such study; plaudit add {where} DATA makes one")
+        if path.is_dir():
+            raise DataError(f"{where} is a folder; a study is a file, such as desk.db, or a URL")
+        if not path.absolute().parent.is_dir():
+            raise DataError(f"{where}: the folder {path.absolute().parent} is not there")
+        if path.is_file() and path.stat().st_size and path.open("rb").read(6) != b"SQLite":
+            raise DataError(f"{where}: not a study (no SQLite file); nothing was changed")
+        return URL.create("sqlite", database=str(path))
+    try:
+        url = make_url(where)
+    except ArgumentError as error:
+        raise DataError(f"{where}: not a database URL: {error}") from error
+    if url.get_backend_name() not in ("postgresql", "postgres"):
+        raise DataError(
+            f"a study is a SQLite file or a postgresql:// URL, found {url.get_backend_name()}://"
+        )
+    return url.set(drivername="postgresql+psycopg")
+
+
+def _sqlite(url: URL) -> Engine:
+    engine = create_engine(url, pool_size=64, max_overflow=0, pool_timeout=30)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say, not at the driver's
+        for pragma in PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.info.get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    options = "-c lock_timeout=10s -c statement_timeout=120s"
+    return create_engine(
+        url, pool_size=16, max_overflow=16, pool_pre_ping=True, connect_args={"options": options}
+    )
+
+
+def _migrate(database: Database, where: str, create: bool) -> None:
+    with database.read() as connection:
+        tables = inspect(connection).get_table_names()
+        found = None
+        if "alembic_version" in tables:
+            found = connection.scalar(
+                select(text("version_num")).select_from(text("alembic_version"))
+            )
+    if found == HEAD:
+        return
+    if found is None and tables:
+        raise DataError(f"{where}: a database, but no study (tables: {', '.join(tables[:5])})")
+    if found is not None and found > HEAD:
+        raise DataError(
+            f"{where}: made by a newer plaudit (schema {found}, this one knows {HEAD}); "
+            "pip install -U plaudit"
+        )
+    if found is None and not create:
+        raise DataError(f"{where}: no such study; plaudit add {where} DATA makes one")
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", os.fspath(Path(__file__).parent / "migrations"))
+
+    def upgrade(connection: Connection) -> None:
+        if not database.sqlite:  # two openers of a new study: the second waits and finds it done
+            connection.execute(text("SELECT pg_advisory_xact_lock(70726)"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+    database.transact(upgrade)

@@ -1,0 +1,1 @@
+"""Alembic's migrations of a Study; `database.migrate` runs them."""

@@ -1,0 +1,55 @@
+"""A study's raw export: one comparison a row, with every judgment of it.
+
+Of the judgments those that nothing supersedes count, as votes; an owner's resolution outweighs
+them. Retests repeat a person's own vote and add none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from plaudit.data.readers.reader import Row, field, origins, prompt_turns, remaining, reply_turns
+from plaudit.errors import DataError
+from plaudit.types import Slate, Source
+
+ANSWERS = ("a", "b", "tie", "both_bad", "skip", "withdrawn")
+COUNTED = ("vote", "imported")
+
+
+def recognises(row: Row) -> bool:
+    return {"prompt", "reply_a", "reply_b", "judgments"} <= row.keys()
+
+
+def read(row: Row, source: Source) -> Slate:
+    judgments = field(row, "judgments")
+    if not isinstance(judgments, list) or not all(isinstance(j, dict) for j in judgments):
+        raise DataError("'judgments' must be a list of objects")
+    for judgment in judgments:
+        if judgment.get("answer") not in ANSWERS:
+            found = judgment.get("answer")
+            raise DataError(f"answer {found!r} is not one of {', '.join(ANSWERS)}")
+    counted = current(judgments)
+    answers = [j["answer"] for j in counted]
+    votes = tuple(float(answers.count(answer)) for answer in ("a", "b", "tie"))
+    both_bad = answers.count("both_bad")
+    return Slate(
+        prompt_turns(field(row, "prompt")),
+        (reply_turns(field(row, "reply_a")), reply_turns(field(row, "reply_b"))),
+        source,
+        verdict="both_bad" if both_bad and both_bad >= sum(votes) else None,
+        votes=(votes[0], votes[1], votes[2]) if any(votes) else None,
+        group=str(row["group"]) if row.get("group") is not None else None,
+        origins=origins(row),
+        columns=remaining(row, ("hash", "overlap", "gold", "group")),
+    )
+
+
+def current(judgments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The judgments that count: not superseded, not withdrawn; resolutions alone where any."""
+    superseded = {j.get("supersedes") for j in judgments}
+    standing = [
+        j for j in judgments if j.get("key") not in superseded and j["answer"] != "withdrawn"
+    ]
+    resolved = [j for j in standing if j.get("kind") == "resolution"]
+    return resolved or [j for j in standing if j.get("kind", "vote") in COUNTED]
