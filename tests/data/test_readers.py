@@ -153,7 +153,7 @@ def test_an_unknown_layout_prints_the_columns_and_the_flag(tmp_path):
 
 def test_formats_and_columns_are_checked(tmp_path):
     path = write(tmp_path / "d.jsonl", [{"prompt": "q"}])
-    with pytest.raises(UsageError, match="--format 'x' is not one of rewardbench2"):
+    with pytest.raises(UsageError, match="--format 'x' is not one of study, rewardbench2"):
         read(path, format="x")
     with pytest.raises(UsageError, match="'answer' is not one of prompt, reply_a"):
         read(path, columns="answer=x")
