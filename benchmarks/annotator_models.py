@@ -1,6 +1,7 @@
 """Annotator models on votes they have not seen, and on simulated annotators.
 
 python benchmarks/annotator_models.py convincing_arguments_votes.jsonl.gz [--seeds 5] [--json OUT]
+python benchmarks/annotator_models.py --speed 1000000
 
 Of every item one vote, drawn at random, is hidden; the models see the others (or 1, 2 or 3 of
 them) and predict it, as the vote of an average annotator and as that annotator's. The competence
@@ -17,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plaudit.statistics.agreement import agreement
 from plaudit.statistics.annotators import MODELS
 from plaudit.statistics.bootstrap import cluster_bootstrap
 from plaudit.statistics.skills import EFFECTS, fit_skills
@@ -168,6 +170,30 @@ def simulations(seeds: int) -> dict:
     return result
 
 
+def crowd(count: int) -> Votes:
+    """Graded votes of 200 annotators on the six pairs of four replies a prompt, 2.5 votes a pair."""
+    rng = np.random.default_rng(0)
+    prompts = int(count / 15)
+    pairs = np.stack(np.triu_indices(4, 1), axis=1)
+    replies = (pairs + 4 * np.arange(prompts)[:, None, None]).reshape(-1, 2)
+    theta = np.subtract(*rng.normal(size=4 * prompts)[replies].T)
+    theta = theta + 0.5 * rng.normal(size=len(replies))
+    item, annotator = rng.integers(0, len(replies), count), rng.integers(0, 200, count)
+    side, skill, bias = rng.choice([-1, 1], count), rng.normal(size=200), rng.normal(size=200)
+    eta = np.exp(0.5 * skill)[annotator] * theta[item] + 0.4 * bias[annotator] * side
+    value = np.digitize(eta + rng.logistic(size=count), [-2, -1, -0.4, 0.4, 1, 2]) - 3
+    group, length = np.repeat(np.arange(prompts), 6), rng.normal(size=len(replies))
+    return Votes(item, annotator, value, side, group, 200, length, replies)
+
+
+def speed(count: int) -> None:
+    votes = crowd(count)
+    for name, function in {"agreement": agreement, **MODELS}.items():
+        started = time.perf_counter()
+        function(votes)
+        print(f"{count:,} votes, {name}: {time.perf_counter() - started:.1f} s", flush=True)
+
+
 def show(title: str, table: dict, columns: tuple[str, ...]) -> None:
     print(
         f"\n{title}\n| model | "
@@ -183,18 +209,25 @@ def show(title: str, table: dict, columns: tuple[str, ...]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("--speed", type=int)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    if not arguments.data.exists():
+    if arguments.speed:
+        return speed(arguments.speed)
+    if arguments.data is None or not arguments.data.exists():
         raise SystemExit(f"{arguments.data}: not found; the votes are not part of plaudit")
     votes = load(arguments.data)
+    people = agreement(votes)
+    for name, figure in people._asdict().items():
+        print(f"{name}: {figure}")
     gain = f"own_minus_{BASELINE}"
     held_out = measure(votes, MODELS | ABLATIONS, 4, arguments.seeds)
     show("all other votes seen", held_out, Losses._fields)
     show("difference", held_out, (f"average_minus_{BASELINE}", gain, f"soft_minus_{BASELINE}"))
     result = {"votes": len(votes), "items": votes.items, "annotators": votes.annotators}
+    result |= {"agreement": people._asdict()}
     result |= {"held_out": held_out, "remaining": {}, "simulated": simulations(arguments.seeds)}
     for remaining in (1, 2, 3):
         table = measure(votes, {name: MODELS[name] for name in CURVE}, remaining, arguments.seeds)

@@ -107,7 +107,7 @@ def _slopes(
         variance = 1 / (np.bincount(member, p * (1 - p) * x * x, count) + ridge)
         step = np.clip(gradient * variance, -1, 1)  # a full step may overshoot where σ is flat
         slope = slope - step
-        if np.abs(step).max() < 1e-9:
+        if np.abs(step).max(initial=0.0) < 1e-9:
             break
     return slope, np.sqrt(variance)
 

@@ -92,6 +92,9 @@ def test_without_overlap_it_is_a_smoothed_vote_share(name):
 def test_no_votes_know_nothing(name):
     none = some_votes().select(np.zeros(150, dtype=bool))
     assert np.allclose(fit(none, name).p, 0.5)
+    empty = np.empty(0, dtype=np.int64)
+    nothing = Votes(empty, empty, empty, empty, empty, 0, np.empty(0), np.empty((0, 2), dtype=int))
+    assert fit(nothing, name).p.shape == fit(nothing, name).reliability.shape == (0,)
 
 
 @every_model
