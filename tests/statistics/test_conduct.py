@@ -25,6 +25,7 @@ from plaudit.statistics.conduct import (
     too_fast,
 )
 from plaudit.statistics.votes import Votes
+from tests.statistics.test_agreement import some_votes, swapped
 
 
 def habits(count=400, seed=0):
@@ -109,6 +110,14 @@ def test_runs_are_found_in_order_of_time():
     assert after.length >= 20
     assert after.n == 200
     assert longest_runs(votes)[3] == (0, 0, 1.0)
+
+
+def test_swapping_a_and_b_changes_no_fact():
+    votes = replace(some_votes(), side=np.ones(150, dtype=int))
+    other = swapped(votes, np.arange(votes.items) % 2 == 0)
+    assert left_bias(votes) == left_bias(other)
+    assert longest_runs(votes) == longest_runs(other)
+    assert np.allclose(length_bias(votes).coefficient, length_bias(other).coefficient)
 
 
 def test_too_fast_is_faster_than_reading_at_the_median():
