@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, ndtri
 
 from plaudit.statistics.reply_graph import ReplyGraph
 from plaudit.statistics.votes import Votes
@@ -39,6 +39,7 @@ EFFECTS = ("skill", "side", "length", "ties")
 SKILL, SIDE, LENGTH, TIES = range(len(EFFECTS))
 NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
 NODE_WEIGHTS = NODE_WEIGHTS / NODE_WEIGHTS.sum()
+LIKELY_SIZES = ndtri(np.linspace(0.5, 1, 41)[1::2]).tolist()  # twenty equally likely |N(0, 1)|
 PRIOR_VARIANCE = 0.25  # of each effect over annotators, before the votes say otherwise
 PRIOR_COUNT = 1.0  # how many observations a variance's prior is worth
 SMALLEST = 1e-3  # of a variance over annotators
@@ -376,17 +377,18 @@ def _outcomes(
         weight = skill.weight * width.weight * node.weight
         above += weight * expit(eta - bound)
         below += weight * expit(-eta - bound)
-    return np.stack([above, below, 1 - above - below], axis=1)
+    tie = np.maximum(1 - above - below, 0.0)  # rounding, where nobody votes a tie
+    return np.stack([above, below, tie], axis=1)
 
 
 def _reliability(effects: Floats, typical: float, cut: float) -> Floats:
     """[K] chance that a vote sides with θ ~ N(0, typical²), half for a tie, over both sides."""
     bound = cut * np.exp(effects[:, TIES])
     total = np.zeros(len(effects))
-    for node, side in product(_nodes(), (-1, 1)):
-        eta = np.exp(effects[:, SKILL]) * typical * abs(node.at) + effects[:, SIDE] * side
-        total += node.weight * (expit(eta - bound) + expit(eta + bound)) / 4
-    return total
+    for size, side in product(LIKELY_SIZES, (-1, 1)):
+        eta = np.exp(effects[:, SKILL]) * typical * size + effects[:, SIDE] * side
+        total += expit(eta - bound) + expit(eta + bound)
+    return total / (4 * len(LIKELY_SIZES))
 
 
 class _Node(NamedTuple):
