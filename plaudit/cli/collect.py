@@ -80,6 +80,7 @@ def collect(
         proxy_headers=True,
         server_header=False,
         access_log=False,
+        timeout_keep_alive=75,  # people read longer than the default of 5 s
     )
     store.close()
 

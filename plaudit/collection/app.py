@@ -51,7 +51,7 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         Watch(study.database),
         _templates(),
         sign_in_limit=RateLimit(10, 600),
-        join_limit=RateLimit(60, 600),
+        join_limit=RateLimit(30, 600),
         vote_limit=RateLimit(600, 60),
     )
 

@@ -56,8 +56,8 @@ class RateLimit:
         self._events: dict[str, deque[float]] = defaultdict(deque)
         self._lock = threading.Lock()
 
-    def allows(self, key: str) -> bool:
-        """Whether one more event is allowed now; if so it is counted."""
+    def allows(self, key: str, *, counted: bool = True) -> bool:
+        """Whether one more event is allowed now; if so it is counted, unless told otherwise."""
         now = time.monotonic()
         with self._lock:
             if len(self._events) > 10_000:
@@ -67,7 +67,8 @@ class RateLimit:
                 events.popleft()
             if len(events) >= self._count:
                 return False
-            events.append(now)
+            if counted:
+                events.append(now)
             return True
 
     def _forget(self, now: float) -> None:

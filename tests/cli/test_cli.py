@@ -114,3 +114,36 @@ def test_score_streams_in_order_and_resumes(model, tmp_path):
     strict = run("score", model, source, "--strict")
     assert strict.returncode == 1
     assert "in.jsonl:8: nothing to score" in strict.stderr
+
+
+def test_add_and_export_say_what_they_did(tmp_path):
+    desk, out = tmp_path / "desk.db", tmp_path / "out"
+    added = run("add", desk, SUPPORT_DESK)
+    assert added.returncode == 0, added.stderr
+    assert "two-replies, 456 rows: 456 comparisons added, 456 labels" in added.stderr
+    assert "456 comparisons, 456 judgments, 456 opinions asked for" in " ".join(added.stdout.split())
+    again = json.loads(run("add", desk, SUPPORT_DESK, "--json").stdout)
+    assert again["added"][0]["known"] == 456
+    assert again["study"]["judgments"] == 456
+    exported = run("export", desk, "-o", out, "--format", "trl")
+    assert exported.returncode == 0, exported.stderr
+    assert "train.jsonl: 456 rows" in exported.stdout
+    assert json.loads((out / "manifest.json").read_text())["judgments"] == 456
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["add", "desk.db"], 2, "add needs DATA"),
+        (["collect"], 2, "collect needs a study"),
+        (["export", "none.db"], 1, "no such study"),
+        (["export", "none.db", "--format", "csv"], 2, "csv"),
+        (["add", "desk.db", "nothing.jsonl"], 1, "no such file"),
+        (["collect", "desk.db", "--root-path", "x/"], 2, "--root-path must start with /"),
+    ],
+)
+def test_collecting_used_wrongly_says_what_to_do(tmp_path, monkeypatch, words, code, message):
+    monkeypatch.chdir(tmp_path)
+    done = run(*words, env={"PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr

@@ -40,6 +40,23 @@ SAMPLES = [
     ("ranked", {"prompt": "q", "responses": ["good", "bad"], "scores": [0.9, 0.1]}, 1.0),
     ("ranked", {"prompt": "q", "replies": ["good", "bad"], "ranking": [0, 1]}, 1.0),
     (
+        "study",
+        {
+            "prompt": M,
+            "reply_a": [A],
+            "reply_b": [B],
+            "group": "g",
+            "judgments": [
+                {"key": "1", "answer": "b", "kind": "vote"},
+                {"key": "2", "answer": "a", "kind": "vote", "supersedes": "1"},
+                {"key": "3", "answer": "b", "kind": "retest"},
+                {"key": "4", "answer": "skip", "kind": "vote"},
+            ],
+        },
+        1.0,
+    ),
+    ("two-replies", {"prompt": "q", "response_a": "good", "response_b": "bad", "p": 0.8, "label": "a"}, 0.8),
+    (
         "helpsteer2",
         {"prompt": "q", "response_1": "good", "response_2": "bad", "preference_strength": -2},
         1.0,
@@ -121,7 +138,38 @@ def test_a_row_is_detected_and_read(tmp_path, name, row, p):
 
 
 def test_every_reader_has_a_sample():
-    assert {name for name, _, _ in SAMPLES} == set(READERS)
+    assert {name for name, _, _ in SAMPLES} | {"candidates"} == set(READERS)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "q", "response_a": "x", "response_b": "y", "model_a": "m", "model_b": "n"},
+        {"question": "q", "replies": [{"text": "x", "model": "m"}, {"text": "y", "model": "n"}]},
+        {"prompt": "q", "replies": ["x", "y"], "models": ["m", {"model": "n", "sampling": {"t": 1}}]},
+    ],
+)
+def test_candidates_have_origins_and_no_label(tmp_path, row):
+    reading = read(write(tmp_path / "d.jsonl", [row]))
+    (slate,) = reading
+    assert reading.format == "candidates"
+    assert [origin.model for origin in slate.origins] == ["m", "n"]
+    tally = Tally()
+    assert pairs_of([slate], tally) == []
+    assert tally.dropped == {"no label": 1}
+
+
+def test_a_resolution_outweighs_votes_and_both_bad_leaves(tmp_path):
+    row = {"prompt": M, "reply_a": [A], "reply_b": [B], "judgments": []}
+    votes = [{"key": str(n), "answer": "b", "kind": "vote"} for n in range(3)]
+    resolved = [*votes, {"key": "r", "answer": "a", "kind": "resolution"}]
+    bad = [{"key": "x", "answer": "both_bad", "kind": "vote"}]
+    rows = [{**row, "judgments": j} for j in (resolved, bad, [{"key": "y", "answer": "?"}])]
+    tally = Tally()
+    reading = read(write(tmp_path / "d.jsonl", rows))
+    assert [pair.p for pair in pairs_of(reading, tally)] == [1.0]
+    assert tally.dropped == {"both_bad": 1}
+    assert "answer '?' is not one of a, b, tie" in str(reading.problems[0])
 
 
 def test_a_bad_row_is_counted_with_its_place_and_does_not_stop(tmp_path):

@@ -46,11 +46,12 @@ def home(request: Request) -> Response:
 def show_invitation(request: Request, token: str) -> Response:
     """Opening a link uses nothing up: mail scanners open them too."""
     desk = desk_of(request)
-    if not desk.join_limit.allows(address_of(request)):
-        raise HTTPException(429, "too many links tried; wait some minutes")
     with desk.study.database.read() as db:
         role = invitation(db, token)
     if role is None:
+        # Only wrong links count: a whole office may join from one address.
+        if not desk.join_limit.allows(address_of(request)):
+            raise HTTPException(429, "too many links tried; wait some minutes")
         raise HTTPException(404, "this link is used up or has expired; ask for a new one")
     return desk.page(request, "join.html", token=token, role=role, error="")
 
@@ -61,13 +62,14 @@ def use_invitation(
 ) -> Response:
     own_page(request)
     desk = desk_of(request)
-    if not desk.join_limit.allows(address_of(request)):
+    if not desk.join_limit.allows(address_of(request), counted=False):
         raise HTTPException(429, "too many links tried; wait some minutes")
     try:
         person, session = desk.study.database.transact(
             lambda db: join(db, token, name, email, password)
         )
     except DataError as error:
+        desk.join_limit.allows(address_of(request))
         return desk.page(request, "join.html", 400, token=token, role="", error=str(error))
     response = _go(request, "/owner" if person.role in ("owner", "reader") else "/judge")
     desk.keep_session(request, response, session)
@@ -84,13 +86,14 @@ def use_account(request: Request, email: Field, password: Field) -> Response:
     own_page(request)
     desk = desk_of(request)
     keys = (f"account {email.strip().lower()}", f"address {address_of(request)}")
-    allowed = [desk.sign_in_limit.allows(key) for key in keys]  # both are counted
-    if not all(allowed):
+    if not all(desk.sign_in_limit.allows(key, counted=False) for key in keys):
         error = "Too many attempts; wait ten minutes."
         return desk.page(request, "sign_in.html", 429, error=error)
     with desk.study.database.read() as db:
         person, hashed = account(db, email)
     if not right_password(hashed, password) or person is None:
+        for key in keys:
+            desk.sign_in_limit.allows(key)
         error = "No account has this e-mail address and password."
         return desk.page(request, "sign_in.html", 400, error=error)
     session = desk.study.database.transact(lambda db: sign_in(db, person))
