@@ -46,11 +46,11 @@ const outbox = {
   sending: false,
   wait: 0,
   read() {
-    try { return JSON.parse(localStorage.getItem(this.name)) || []; } catch { return this.memory || []; }
+    if (this.memory) return this.memory;
+    try { return JSON.parse(localStorage.getItem(this.name)) || []; } catch { return []; }
   },
   write(entries) {
-    this.memory = entries;
-    try { localStorage.setItem(this.name, JSON.stringify(entries)); } catch { /* kept in memory */ }
+    try { localStorage.setItem(this.name, JSON.stringify(entries)); this.memory = null; } catch { this.memory = entries; }
   },
   add(path, body) {
     this.write([...this.read(), { path, body }]);
@@ -65,11 +65,11 @@ const outbox = {
         try {
           answered(await post(path, body), body);
         } catch (error) {
-          if (!error.status || error.status >= 500 || error.status === 429) return this.later(entries.length);
-          if (error.status === 401) return signedOut(entries.length);
+          if (error.status === 401 || error.status === 403) return signedOut(entries.length);
+          if (![400, 409, 422].includes(error.status)) return this.later(entries.length);
           say(`Not stored: ${error.message}`);
         }
-        this.write(this.read().slice(1));
+        this.write(this.read().filter((entry) => entry.body.key !== body.key)); // another tab may have taken it off
         this.wait = 0;
         connection("");
       }
