@@ -26,6 +26,7 @@ from plaudit.collection.adding import (
     insert_new,
 )
 from plaudit.collection.database import Database
+from plaudit.collection.judging import TAKES_SLOT
 from plaudit.collection.people import new_annotator
 from plaudit.data.files import BadRow, rows
 from plaudit.data.readers.reader import field, prompt_turns, reply_turns
@@ -174,12 +175,20 @@ def _restore_assignments(
             "leased_until": judgment["created_at"],
             "issued_at": judgment["created_at"],
         }
-        done = db.execute(insert(s.assignment).values(**values).returning(s.assignment.c.id))
-        ids[comparison, person, kind] = done.scalar_one()
-        if kind == "vote" and state == "done":
+        a = s.assignment
+        same = (a.c.comparison == comparison, a.c.annotator == person, a.c.kind == kind)
+        held = db.execute(select(a.c.id, a.c.state).where(*same)).one_or_none()
+        if held is None:
+            done = db.execute(insert(a).values(**values).returning(a.c.id))
+            ids[comparison, person, kind] = done.scalar_one()
+        else:
+            db.execute(update(a).where(a.c.id == held.id).values(state=state))
+            ids[comparison, person, kind] = held.id
+        before = TAKES_SLOT[held.state] if held else 0
+        if kind == "vote" and (change := before - TAKES_SLOT[state]):
             c = s.comparison
             taken = update(c).where(c.c.id == comparison, c.c.gold.is_(None))
-            db.execute(taken.values(slots=c.c.slots - 1))
+            db.execute(taken.values(slots=c.c.slots + change))
     return ids
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from plaudit.collection import Study, schema
-from plaudit.collection.judging import resolve
+from plaudit.collection.judging import Answer, edit, resolve
 from plaudit.data import Tally, pairs_of, read
 from plaudit.errors import UsageError
 from plaudit.settings import ExportConfig
@@ -227,3 +227,19 @@ def test_no_name_or_address_is_in_any_export(study, tmp_path):
         for path in (tmp_path / form).rglob("*.*"):
             assert b"Secret" not in path.read_bytes()
             assert b"jo@example" not in path.read_bytes()
+
+
+def test_a_newer_raw_export_adds_what_has_changed_since(tmp_path):
+    with Study(tmp_path / "a.db", gold_rate=0, retest_rate=0) as first:
+        fill(first, 3)
+        who = person(first)
+        *_, last = judge(first, who, "left", 3)
+        first.export(tmp_path / "one", format="raw")
+        changed = Answer(key=uuid.uuid4().hex, answer="tie")
+        first.database.transact(lambda db: edit(db, who, last, changed))
+        judged_again = first.export(tmp_path / "two", format="raw")
+    with Study(tmp_path / "b.db") as second:
+        second.add(tmp_path / "one" / "raw.jsonl")
+        assert second.add(tmp_path / "two" / "raw.jsonl").labels == 1
+        assert second.counts()["asked"] == 0
+        assert second.export(tmp_path / "three", format="raw").sha256 == judged_again.sha256
