@@ -23,10 +23,10 @@ from plaudit.evaluation.metrics import judged, measure
 from plaudit.model.backbone import depth
 from plaudit.model.reward_model import RewardModel
 from plaudit.settings import TrainConfig
+from plaudit.training.base import load_base
 from plaudit.training.features import FeatureCache
 from plaudit.training.head import choose, fit, labels
 from plaudit.training.pilot import candidate_layers
-from plaudit.training.training import _load_base
 from plaudit.types import Pair
 
 
@@ -45,7 +45,7 @@ def main() -> None:
     pairs = pairs_of(read(options.data), tally)
     if options.group_column:
         pairs = with_debates(pairs, options.group_column)
-    backbone, renderer, precision, weights = _load_base(TrainConfig(), print)
+    _, backbone, renderer, precision, weights = load_base(TrainConfig(), print)
     conversations = {c.id: c for pair in pairs for c in (pair.a, pair.b)}
     rendered = renderer.render(list(conversations.values()))
     number: dict[bytes, int] = {}
