@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from plaudit.model.backbone import cut, final_norm, layers_of
+from plaudit.model.backbone import cut, final_norm, layers_of, run_in
 from plaudit.model.bases import base_folder, sha256_of
 from plaudit.model.precision import Precision, race
 from plaudit.model.renderer import Renderer
@@ -44,7 +44,8 @@ def load_base(config: TrainConfig, say: Say) -> Base:
     )
     limit = getattr(shape, "max_position_embeddings", None) or config.max_length
     renderer = Renderer.of(tokenizer, min(config.max_length, limit))
-    backbone = values.to(precision.dtype).eval().requires_grad_(False)
+    backbone = values.eval().requires_grad_(False)
+    run_in(backbone, precision.dtype)
     weights = sha256_of(*sorted(folder.glob("*.safetensors")))
     return Base(folder, backbone, renderer, precision, weights)
 
