@@ -21,7 +21,6 @@ from plaudit.data import Tally, pairs_of, read
 from plaudit.data.split import folds
 from plaudit.evaluation.metrics import judged, measure
 from plaudit.model.backbone import depth
-from plaudit.model.reward_model import RewardModel
 from plaudit.settings import TrainConfig
 from plaudit.training.base import load_base
 from plaudit.training.features import FeatureCache
@@ -45,9 +44,10 @@ def main() -> None:
     pairs = pairs_of(read(options.data), tally)
     if options.group_column:
         pairs = with_debates(pairs, options.group_column)
-    _, backbone, renderer, precision, weights = load_base(TrainConfig(), print)
+    base = load_base(TrainConfig(), print)
+    backbone, packed = base.backbone, base.packing.packed
     conversations = {c.id: c for pair in pairs for c in (pair.a, pair.b)}
-    rendered = renderer.render(list(conversations.values()))
+    rendered = base.renderer.render(list(conversations.values()))
     number: dict[bytes, int] = {}
     of = {}
     sequences = []
@@ -58,12 +58,11 @@ def main() -> None:
         of[key] = number[one.ids.tobytes()]
     pairs = [p for p in pairs if of[p.a.id] != of[p.b.id]]
     side = np.array([[of[p.a.id], of[p.b.id]] for p in pairs])
-    packed = RewardModel(backbone, renderer=renderer).packing.packed
-    cache = FeatureCache.open(weights, str(precision.dtype), packed)
+    cache = FeatureCache.open(base.weights, str(base.precision.dtype), packed)
     layers = candidate_layers(depth(backbone))
     features = cache.features(backbone, sequences, layers, packed, _progress())
     result = cross_validate(pairs, side, features, layers)
-    result |= {"dtype": str(precision.dtype), "dropped": tally.dropped}
+    result |= {"dtype": str(base.precision.dtype), "dropped": tally.dropped}
     print(json.dumps(result, indent=2))
     if options.json:
         with open(options.json, "w") as file:

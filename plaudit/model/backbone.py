@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -139,11 +139,12 @@ def features(
             yield indices, norm(hidden).float()
 
 
-class SelfCheck:
+class SelfCheck(NamedTuple):
     """Whether the packed pass fits a model: the outcome, the error seen and, if not, why."""
 
-    def __init__(self, packed: bool, error: float, reason: str = "") -> None:
-        self.packed, self.error, self.reason = packed, error, reason
+    packed: bool
+    error: float
+    reason: str = ""
 
     def __str__(self) -> str:
         if self.packed:

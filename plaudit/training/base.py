@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from plaudit.model.backbone import cut, final_norm, layers_of, run_in
+from plaudit.model.backbone import SelfCheck, cut, final_norm, layers_of, run_in
 from plaudit.model.bases import base_folder, sha256_of
 from plaudit.model.precision import Precision, race
 from plaudit.model.renderer import Renderer
 from plaudit.model.reward_model import RewardModel
 from plaudit.settings import TrainConfig
+from plaudit.training.features import known_self_check
 
 __all__ = ["Base", "load_base", "with_stored_weights"]
 
@@ -29,6 +30,7 @@ class Base(NamedTuple):
     renderer: Renderer
     precision: Precision
     weights: str
+    packing: SelfCheck
 
 
 def load_base(config: TrainConfig, say: Say) -> Base:
@@ -47,7 +49,8 @@ def load_base(config: TrainConfig, say: Say) -> Base:
     backbone = values.eval().requires_grad_(False)
     run_in(backbone, precision.dtype)
     weights = sha256_of(*sorted(folder.glob("*.safetensors")))
-    return Base(folder, backbone, renderer, precision, weights)
+    packing = known_self_check(backbone, weights, str(precision.dtype))
+    return Base(folder, backbone, renderer, precision, weights, packing)
 
 
 def with_stored_weights(model: RewardModel, folder: Path, layer: int) -> RewardModel:

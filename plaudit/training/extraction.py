@@ -16,7 +16,13 @@ from plaudit.settings import TrainConfig
 from plaudit.training.features import FeatureCache, Features, row_tokens
 from plaudit.training.head import Choice, choose
 from plaudit.training.material import Material
-from plaudit.training.pilot import candidate_layers, highest_contender, portions
+from plaudit.training.pilot import (
+    candidate_layers,
+    earlier_verdict,
+    highest_contender,
+    keep_verdict,
+    portions,
+)
 
 __all__ = ["Extraction", "extract"]
 
@@ -44,9 +50,18 @@ def extract(
     """Run the backbone over what the cache lacks, giving up layers that cannot win."""
     full = depth(model.backbone)
     layers = _layers(config, full)
-    say(_estimate(material, model, cache, layers))
     order = material.shuffled()
-    ends = list(portions(len(order))) if len(layers) > 1 else [len(order)]
+    keys = material.keys(order)
+    ends = list(portions(len(order)))
+    highest = earlier_verdict(cache.folder, keys)
+    if len(layers) == 1:
+        ends = ends[-1:]
+    elif highest is not None:
+        ends = ends[-1:]
+        layers = [layer for layer in layers if layer <= highest]
+        say(f"a pilot on nearly these pairs left the layers up to {highest}; they are computed")
+    pilot = set(material.used(order[: ends[0]])) if len(ends) > 1 else set()
+    say(_estimate(material, model, cache, layers, pilot))
     spent = whole = 0.0
     start = 0
     for end in ends:
@@ -61,6 +76,8 @@ def extract(
         start = end
         if not last:
             layers = _contenders(material, model, cache, layers, order[:end], say)
+    if len(ends) > 1:
+        keep_verdict(cache.folder, keys, max(layers))
     features = cache.features(model.backbone, material.sequences, layers, model.packing.packed)
     given = material.labels(material.train)
     choice = choose(
@@ -108,18 +125,20 @@ def _contenders(
 
 
 def _estimate(
-    material: Material, model: RewardModel, cache: FeatureCache, layers: list[int]
+    material: Material,
+    model: RewardModel,
+    cache: FeatureCache,
+    layers: list[int],
+    pilot: set[int],
 ) -> str:
     """About how long the pass takes, from one timed row of it.
 
-    The pilot's conversations are needed at every candidate layer, the others at fewer.
+    A pilot's conversations are needed at every candidate layer, the others at fewer.
     """
-    order = material.shuffled()
-    pilot = set(material.used(order[: next(portions(len(order)))]))
     missing = [
         ids
         for index, ids in enumerate(material.sequences)
-        if not cache.holds(ids, layers if index in pilot or len(layers) == 1 else layers[:1])
+        if not cache.holds(ids, layers if index in pilot or not pilot else layers[:1])
     ]
     if not missing:
         return "all features are cached; the backbone does not run"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import blake2b, sha256
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +54,16 @@ class Material:
         rank = [sha256(group.encode()).digest() for group in groups]
         order = sorted(range(len(rank)), key=rank.__getitem__)
         return self.train[np.array(order, dtype=np.int64)]
+
+    def keys(self, index: NDArray[np.int64]) -> list[str]:
+        """A hash of each pair's token ids and label."""
+        found = []
+        for i in index:
+            a, b = (self.sequences[side].tobytes() for side in self.side[i])
+            pair = self.pairs[i]
+            text = a + b"|" + b + f"|{pair.p}|{pair.weight}".encode()
+            found.append(blake2b(text, digest_size=8).hexdigest())
+        return found
 
     def used(self, index: NDArray[np.int64]) -> list[int]:
         """The sequences of these pairs."""

@@ -73,9 +73,10 @@ def train(
     base = load_base(config, say)
     material = rendered(checked, base.renderer, config)
     model = RewardModel(base.backbone, renderer=base.renderer)
+    model.packing = base.packing
     dtype = base.precision.dtype
-    say(f"{dtype} ({base.precision.reason}); {model.packing}")
-    cache = FeatureCache.open(base.weights, str(dtype), model.packing.packed)
+    say(f"{dtype} ({base.precision.reason}); {base.packing}")
+    cache = FeatureCache.open(base.weights, str(dtype), base.packing.packed)
     extraction = extract(material, model, cache, config, say, progress)
     features, choice, _ = extraction
     report = held_out_report(checked, material, features, choice)
