@@ -1,9 +1,12 @@
 """The backbone pass: its share of the matrix-product rate, and against sorted, padded batches.
 
-python benchmarks/backbone_pass.py DATA [--pairs 128] [--json FILE]
+python benchmarks/backbone_pass.py DATA [--pairs 64] [--rounds 5] [--json FILE]
+python benchmarks/backbone_pass.py DATA --invariance [--json FILE]
 
-Counted on the tokens really run; rates and passes alternate in one process, medians of several.
-Also: whether scores depend on batch composition, alone against packed, over 500 conversations.
+Counted on the tokens really run. Rates and passes alternate in one process; the share of a round
+is its pass against the rate measured just before it, and the median round is reported.
+--invariance: whether scores depend on batch composition, alone against packed, over 500
+conversations, by a random head and by a trained one, and how far bfloat16 is from float32.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import argparse
 import json
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,75 +23,84 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 
 from plaudit.data import pairs_of, read
-from plaudit.model.backbone import features
+from plaudit.model.backbone import depth, features, run_in
 from plaudit.model.bases import base_folder
 from plaudit.model.precision import matrix_rate
 from plaudit.model.renderer import Renderer
+from plaudit.statistics.bradley_terry import prior_ridge, solve
 from plaudit.training.features import row_tokens
-
-ROUNDS = 3
+from plaudit.types import Pair
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data")
     parser.add_argument("--pairs", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--invariance", action="store_true")
     parser.add_argument("--json")
     options = parser.parse_args()
-    folder = base_folder("smollm2")
-    renderer = Renderer.of(AutoTokenizer.from_pretrained(folder), 2048)
-    pairs = pairs_of(read(options.data))[:: max(1, 1800 // options.pairs)][: options.pairs]
-    ids = [r.ids for r in renderer.render([c for p in pairs for c in (p.a, p.b)])]
-    sequences = list({i.tobytes(): i for i in ids}.values())
-    result: dict[str, Any] = {"replies": len(sequences), "tokens": sum(map(len, sequences))}
-    result["tokens_run_packed"] = row_tokens(sequences)
-    for dtype in (torch.float32, torch.bfloat16):
-        backbone = AutoModel.from_pretrained(folder, dtype=dtype).eval()
-        result[str(dtype)] = measure(backbone, sequences, dtype)
-        print(json.dumps({str(dtype): result[str(dtype)]}, indent=2), flush=True)
-    many = [
-        r.ids
-        for r in renderer.render(
-            [c for p in pairs_of(read(options.data))[:260] for c in (p.a, p.b)]
-        )
-    ]
-    many = list({i.tobytes(): i for i in many}.values())[:500]
-    for dtype in (torch.float32, torch.bfloat16):
-        backbone = AutoModel.from_pretrained(folder, dtype=dtype).eval()
-        result[f"batch invariance {dtype}"] = invariance(backbone, many)
+    result = invariance(options.data) if options.invariance else speed(options)
     print(json.dumps(result, indent=2))
     if options.json:
         with open(options.json, "w") as file:
             json.dump(result, file, indent=2)
 
 
-def measure(backbone: Any, sequences: list[Any], dtype: torch.dtype) -> dict[str, float]:
-    """Median replies/s of both passes, and GFLOP/s of products against the machine's rate."""
+def backbone_in(dtype: torch.dtype) -> Any:
+    backbone = AutoModel.from_pretrained(base_folder("smollm2"), dtype="auto").eval()
+    run_in(backbone, dtype)
+    return backbone
+
+
+def sequences_of(pairs: list[Pair]) -> list[Any]:
+    renderer = Renderer.of(AutoTokenizer.from_pretrained(base_folder("smollm2")), 2048)
+    return [r.ids for r in renderer.render([c for p in pairs for c in (p.a, p.b)])]
+
+
+def speed(options: Any) -> dict[str, Any]:
+    pairs = pairs_of(read(options.data))
+    pairs = pairs[:: max(1, len(pairs) // options.pairs)][: options.pairs]
+    sequences = list({ids.tobytes(): ids for ids in sequences_of(pairs)}.values())
+    result: dict[str, Any] = {"replies": len(sequences), "tokens": sum(map(len, sequences))}
+    result["tokens_run_packed"] = row_tokens(sequences)
+    for dtype in (torch.float32, torch.bfloat16):
+        result[str(dtype)] = measure(backbone_in(dtype), sequences, dtype, options.rounds)
+    return result
+
+
+def measure(backbone: Any, sequences: list[Any], dtype: torch.dtype, rounds: int) -> dict[str, Any]:
+    """Replies/s of both passes, and GFLOP/s of products against the machine's rate."""
     config = backbone.config
     weights = sum(
         p.numel() for n, p in backbone.named_parameters() if p.ndim == 2 and "embed" not in n
     )
+    work = 2e-9 * weights * row_tokens(sequences)
+    layers = [config.num_hidden_layers]
     rates, packed, padded = [], [], []
-    list(features(backbone, sequences[:8], [config.num_hidden_layers], True))
-    for _ in range(ROUNDS):
+    list(features(backbone, sequences[:8], layers, True))
+    for _ in range(rounds):
         rates.append(model_rate(config, dtype))
-        started = time.perf_counter()
-        list(features(backbone, sequences, [config.num_hidden_layers], True))
-        packed.append(time.perf_counter() - started)
-        started = time.perf_counter()
-        run_padded(backbone, sequences)
-        padded.append(time.perf_counter() - started)
-    seconds = statistics.median(packed)
-    done = 2e-9 * weights * row_tokens(sequences) / seconds
-    rate = statistics.median(rates)
+        packed.append(seconds_of(lambda: list(features(backbone, sequences, layers, True))))
+        padded.append(seconds_of(lambda: run_padded(backbone, sequences)))
+    shares = [work / seconds / rate for seconds, rate in zip(packed, rates, strict=True)]
     return {
-        "matrix_rate_gflops": rate,
-        "pass_gflops": done,
-        "share_of_rate": done / rate,
-        "packed_replies_per_s": len(sequences) / seconds,
+        "matrix_rate_gflops": statistics.median(rates),
+        "pass_gflops": work / statistics.median(packed),
+        "share_of_rate": statistics.median(shares),
+        "share_of_each_round": [round(share, 3) for share in shares],
+        "packed_replies_per_s": len(sequences) / statistics.median(packed),
         "padded_replies_per_s": len(sequences) / statistics.median(padded),
-        "packed_over_padded": statistics.median(padded) / seconds,
+        "packed_over_padded": statistics.median(
+            slow / fast for slow, fast in zip(padded, packed, strict=True)
+        ),
     }
+
+
+def seconds_of(run: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
 
 
 def model_rate(config: Any, dtype: torch.dtype) -> float:
@@ -116,20 +129,43 @@ def run_padded(backbone: Any, sequences: list[Any], batch_tokens: int = 4096) ->
         start += size
 
 
-def invariance(backbone: Any, sequences: list[Any]) -> dict[str, float]:
-    """Largest score difference, alone against packed, of a random head."""
-    layer = [backbone.config.num_hidden_layers]
-    head = torch.randn(backbone.config.hidden_size, generator=torch.Generator().manual_seed(0))
-    head /= backbone.config.hidden_size**0.5
-    scores = {}
-    for name, parts in (("packed", [sequences]), ("alone", [[s] for s in sequences])):
-        found = np.zeros(len(sequences))
-        for start, part in enumerate(parts):
-            for indices, values in features(backbone, part, layer, True):
-                found[[start + i for i in indices]] = (values[:, 0] @ head).numpy()
-        scores[name] = found
-    gap = np.abs(scores["packed"] - scores["alone"]).max()
-    return {"largest_difference": float(gap), "in_std": float(gap / scores["alone"].std())}
+def invariance(data: str) -> dict[str, Any]:
+    """Largest score differences, in standard deviations of the scores, of two heads."""
+    pairs = [pair for pair in pairs_of(read(data))[:250] if pair.a.turns != pair.b.turns]
+    every = sequences_of(pairs)
+    alone, packed = {}, {}
+    for dtype in (torch.float32, torch.bfloat16):
+        backbone = backbone_in(dtype)
+        packed[dtype] = together(backbone, every)
+        alone[dtype] = np.concatenate([together(backbone, [ids]) for ids in every])
+    exact = alone[torch.float32]
+    p = np.array([pair.p for pair in pairs])
+    x = exact[0::2] - exact[1::2]
+    heads = {
+        "random": np.random.default_rng(0).normal(size=exact.shape[1]),
+        "trained": solve(x, p, np.ones(len(p)), prior_ridge(x, 1.0)).v,
+    }
+    result: dict[str, Any] = {"conversations": len(every)}
+    for name, head in heads.items():
+        spread = (exact @ head).std()
+        for dtype in alone:
+            gap = np.abs((packed[dtype] - alone[dtype]) @ head)
+            result[f"{name} head, {dtype}, alone against packed"] = gap.max() / spread
+        gap = (alone[torch.bfloat16] - exact) @ head
+        result[f"{name} head, bfloat16 against float32, largest"] = np.abs(gap).max() / spread
+        result[f"{name} head, bfloat16 against float32, rms"] = np.sqrt((gap**2).mean()) / spread
+    return result
+
+
+def together(backbone: Any, every: list[Any]) -> Any:
+    """[N, d] features of conversations run in one call; equal ones are run once."""
+    number = {ids.tobytes(): i for i, ids in enumerate(every)}
+    sequences = [every[i] for i in number.values()]
+    found = np.empty((len(sequences), backbone.config.hidden_size))
+    for indices, values in features(backbone, sequences, [depth(backbone)], True):
+        found[indices] = values[:, 0].numpy()
+    place = {key: i for i, key in enumerate(number)}
+    return found[[place[ids.tobytes()] for ids in every]]
 
 
 if __name__ == "__main__":

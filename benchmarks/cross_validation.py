@@ -21,12 +21,11 @@ from plaudit.data import Tally, pairs_of, read
 from plaudit.data.split import folds
 from plaudit.evaluation.metrics import judged, measure
 from plaudit.model.backbone import depth
-from plaudit.model.reward_model import RewardModel
 from plaudit.settings import TrainConfig
-from plaudit.training.features import FeatureCache
+from plaudit.training.base import load_base
+from plaudit.training.features import FeatureCache, Features
 from plaudit.training.head import choose, fit, labels
 from plaudit.training.pilot import candidate_layers
-from plaudit.training.training import _load_base
 from plaudit.types import Pair
 
 
@@ -41,13 +40,25 @@ def main() -> None:
     parser.add_argument("--group-column")
     parser.add_argument("--json")
     options = parser.parse_args()
+    pairs, side, _, features, layers = material_of(options.data, options.group_column)
+    result = cross_validate(pairs, side, features, layers)
+    print(json.dumps(result, indent=2))
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(result, file, indent=2)
+
+
+def material_of(
+    data: str, group_column: str | None
+) -> tuple[list[Pair], np.ndarray, np.ndarray, Features, list[int]]:
+    """Pairs, the sequences of their sides, sequences' lengths, features at candidate layers."""
     tally = Tally()
-    pairs = pairs_of(read(options.data), tally)
-    if options.group_column:
-        pairs = with_debates(pairs, options.group_column)
-    backbone, renderer, precision, weights = _load_base(TrainConfig(), print)
+    pairs = pairs_of(read(data), tally)
+    if group_column:
+        pairs = with_debates(pairs, group_column)
+    base = load_base(TrainConfig(), print)
     conversations = {c.id: c for pair in pairs for c in (pair.a, pair.b)}
-    rendered = renderer.render(list(conversations.values()))
+    rendered = base.renderer.render(list(conversations.values()))
     number: dict[bytes, int] = {}
     of = {}
     sequences = []
@@ -58,16 +69,12 @@ def main() -> None:
         of[key] = number[one.ids.tobytes()]
     pairs = [p for p in pairs if of[p.a.id] != of[p.b.id]]
     side = np.array([[of[p.a.id], of[p.b.id]] for p in pairs])
-    packed = RewardModel(backbone, renderer=renderer).packing.packed
-    cache = FeatureCache.open(weights, str(precision.dtype), packed)
-    layers = candidate_layers(depth(backbone))
-    features = cache.features(backbone, sequences, layers, packed, _progress())
-    result = cross_validate(pairs, side, features, layers)
-    result |= {"dtype": str(precision.dtype), "dropped": tally.dropped}
-    print(json.dumps(result, indent=2))
-    if options.json:
-        with open(options.json, "w") as file:
-            json.dump(result, file, indent=2)
+    packed = base.packing.packed
+    cache = FeatureCache.open(base.weights, str(base.precision.dtype), packed)
+    layers = candidate_layers(depth(base.backbone))
+    features = cache.features(base.backbone, sequences, layers, packed, _progress())
+    print({"dtype": str(base.precision.dtype), "dropped": tally.dropped}, flush=True)
+    return pairs, side, np.array([len(ids) for ids in sequences]), features, layers
 
 
 def _progress() -> Any:

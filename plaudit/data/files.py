@@ -90,7 +90,7 @@ def _open(path: Path, packed: str | None) -> TextIO:
 
 
 def _text_rows(name: str, kind: str, file: TextIO) -> Rows:
-    for line, row in FILES[kind](file, name):
+    for line, row in TEXT_FILES[kind](file, name):
         yield Source(name, line), row
 
 
@@ -186,9 +186,9 @@ def _chosen_split(data: str, found: Any, split: str | None) -> Any:
     return found[name]
 
 
-FILES: dict[str, Callable[[TextIO, str], Iterator[tuple[int, Row | BadRow]]]] = {
+TEXT_FILES: dict[str, Callable[[TextIO, str], Iterator[tuple[int, Row | BadRow]]]] = {
     ".jsonl": _jsonl,
     ".json": _json,
     ".csv": _csv,
-    ".parquet": lambda file, name: iter(()),  # binary: read by _parquet_rows
 }
+FILES = (*TEXT_FILES, ".parquet")

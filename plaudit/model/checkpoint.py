@@ -25,6 +25,7 @@ from transformers import (
 
 from plaudit import __version__
 from plaudit.errors import CheckpointError, ModelError
+from plaudit.model.backbone import run_in
 from plaudit.model.bases import model_folder, sha256_of
 from plaudit.model.golden import GOLDEN
 from plaudit.model.pooled import PooledClassifier
@@ -69,9 +70,9 @@ def save(model: RewardModel, folder: Path) -> None:
             f"transformers has no sequence classifier for {type(backbone.config).__name__}"
         )
     prefix = architecture.base_model_prefix
-    tensors = {f"{prefix}.{name}": value for name, value in backbone.state_dict().items()}
-    tensors["score.weight"] = model.head.weight.data.to(dtype)
-    tensors = {name: value.contiguous().cpu() for name, value in tensors.items()}
+    state = {k: v.to(dtype).contiguous().cpu() for k, v in backbone.state_dict().items()}
+    tensors = {f"{prefix}.{name}": value for name, value in state.items()}
+    tensors["score.weight"] = model.head.weight.data.to(dtype).contiguous().cpu()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)
     _write_config(backbone.config, architecture.__name__, dtype, renderer, model, folder)
@@ -82,7 +83,7 @@ def save(model: RewardModel, folder: Path) -> None:
             {"factor": model.posterior.factor, "center": model.posterior.center},
             folder / POSTERIOR,
         )
-    reference = RewardModel(_exact(backbone), renderer=renderer)
+    reference = RewardModel(_exact(backbone, state), renderer=renderer)
     reference.head.weight.data = model.head.weight.data
     reference.packing = model.packing  # the same layers: one self-check is enough
     contract = model.contract | {
@@ -98,12 +99,12 @@ def save(model: RewardModel, folder: Path) -> None:
     model.contract = contract
 
 
-def _exact(backbone: Any) -> Any:
-    """The backbone in float32, which golden scores are computed in."""
+def _exact(backbone: Any, state: dict[str, Tensor]) -> Any:
+    """The backbone with its saved weights in float32, which golden scores are computed in."""
     if next(backbone.parameters()).dtype == torch.float32:
         return backbone
     copy = type(backbone)(backbone.config)
-    copy.load_state_dict(backbone.state_dict())
+    copy.load_state_dict(state)
     return copy.float().eval()
 
 
@@ -222,7 +223,7 @@ def load(
         )
     taken = _dtype(dtype, config)
     model, info = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=taken, use_safetensors=True, output_loading_info=True, num_labels=1
+        folder, dtype="auto", use_safetensors=True, output_loading_info=True, num_labels=1
     )
     if info["missing_keys"]:
         raise CheckpointError(
@@ -237,7 +238,8 @@ def load(
     renderer = Renderer.of(tokenizer, max_length or length)
     head = getattr(model, "score", None)
     if head is None or not hasattr(model.base_model, "layers"):
-        return PooledClassifier(model, renderer)
+        return PooledClassifier(model.to(taken), renderer)
+    run_in(model.base_model, taken)
     scorer = RewardModel(model.base_model, renderer=renderer)
     scorer.head.weight.data = _stored_head(folder).float()
     scorer.contract = contract

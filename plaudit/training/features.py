@@ -13,26 +13,29 @@ import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+import transformers
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import nn
 
 from plaudit.errors import CacheError
-from plaudit.model.backbone import features
+from plaudit.model.backbone import SelfCheck, features, self_check
 from plaudit.model.bases import cache_folder
 from plaudit.model.packed import ROW_TOKENS
 from plaudit.model.tree import Ids, pack
 
-__all__ = ["FeatureCache", "Features", "row_tokens"]
+__all__ = ["FeatureCache", "Features", "known_self_check", "row_tokens"]
 
-ENGINE = "1"  # raise when the pass computes something else
+ENGINE = "2"  # raise when the pass computes something else
 SHARD = 256
 FLOAT16_MAX = 6e4
 
@@ -75,9 +78,7 @@ class FeatureCache:
     @classmethod
     def open(cls, weights: str, dtype: str, packed: bool, root: Path | None = None) -> FeatureCache:
         """The cache of a backbone named by the hash of its weights."""
-        identity = json.dumps([ENGINE, weights, dtype, packed])
-        default = Path(os.environ.get("PLAUDIT_FEATURES", cache_folder() / "features"))
-        cache = cls((root or default) / sha256(identity.encode()).hexdigest()[:20])
+        cache = cls((root or features_folder()) / _identity(weights, dtype, packed))
         for path in sorted(cache.folder.glob("*.safetensors")):
             cache._add(path)
         return cache
@@ -205,6 +206,29 @@ def _read(path: Path, name: str) -> NDArray[Any]:
     if str(zlib.crc32(np.ascontiguousarray(tensor).tobytes())) != expected:
         raise ValueError(f"{path}: checksum of {name} differs")
     return tensor
+
+
+def features_folder() -> Path:
+    """Where features are kept: $PLAUDIT_FEATURES, or a folder of plaudit's cache."""
+    return Path(os.environ.get("PLAUDIT_FEATURES", cache_folder() / "features"))
+
+
+def known_self_check(backbone: nn.Module, weights: str, dtype: str) -> SelfCheck:
+    """The packed pass's self-check on this backbone, from an earlier run with these versions."""
+    identity = _identity(weights, dtype, torch.__version__, transformers.__version__)
+    path = features_folder() / f"self-check-{identity}.json"
+    try:
+        return SelfCheck(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        found = self_check(backbone)
+    with suppress(OSError):  # where nothing can be written, the pass says so
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found._asdict()))
+    return found
+
+
+def _identity(*parts: str | bool) -> str:
+    return sha256(json.dumps([ENGINE, *parts]).encode()).hexdigest()[:20]
 
 
 def row_tokens(sequences: Sequence[Ids]) -> int:

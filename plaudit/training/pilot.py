@@ -2,22 +2,28 @@
 
 The pass goes through the pairs in growing portions. After each, the layers are cross-validated
 on all pairs so far, and layers above the best one whose loss is worse by more than half a
-standard error of the paired difference are given up for the rest.
+standard error of the paired difference are given up for the rest. The verdict is kept beside
+the features: while the pairs stay nearly the same, a refit goes straight to the layers it left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 
 from plaudit.statistics.bradley_terry import log_loss
 from plaudit.training.head import Choice, Labels, smoothed
 
-__all__ = ["PILOT_PAIRS", "candidate_layers", "highest_contender", "portions"]
+__all__ = ["candidate_layers", "earlier_verdict", "highest_contender", "keep_verdict", "portions"]
 
 PILOT_PAIRS = 400
 WORSE_BY = 0.5  # standard errors
+NEARLY_THE_SAME = 0.9  # share of the pairs, labels included, that the verdict was given on
+VERDICT = "pilot.json"
 
 
 def candidate_layers(depth: int) -> list[int]:
@@ -49,3 +55,21 @@ def highest_contender(choice: Choice, given: Labels) -> int:
             top = index
     # One candidate above the best stays, so that the smoothed choice sees both its sides.
     return choice.results[max(top, min(best + 1, len(losses) - 1))].layer
+
+
+def earlier_verdict(folder: Path, pairs: Sequence[str]) -> int | None:
+    """The highest layer that an earlier pilot left, if it saw nearly all of these pairs."""
+    try:
+        kept = json.loads((folder / VERDICT).read_text())
+        seen = set(kept["pairs"])
+        highest = int(kept["highest"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    shared = sum(pair in seen for pair in pairs)
+    return highest if shared >= NEARLY_THE_SAME * max(len(pairs), len(seen)) else None
+
+
+def keep_verdict(folder: Path, pairs: Sequence[str], highest: int) -> None:
+    """Write the highest layer that the pilot left on these pairs."""
+    with suppress(OSError):  # one that is not kept costs the next run a pilot, no more
+        (folder / VERDICT).write_text(json.dumps({"highest": highest, "pairs": list(pairs)}))

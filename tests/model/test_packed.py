@@ -1,10 +1,9 @@
 """The packed pass equals the plain forward, for every family and every layer."""
 
-import numpy as np
 import pytest
 import torch
 
-from plaudit.model.backbone import cut, depth, features, self_check
+from plaudit.model.backbone import cut, depth, features, run_in, self_check
 from plaudit.model.packed import branching_ids, packed_hidden, plain_hidden
 
 from ..conftest import FAMILIES, tiny_backbone
@@ -68,9 +67,30 @@ def test_bfloat16_rows_are_close(recwarn):
 def test_scores_do_not_depend_on_the_batch():
     backbone = tiny_backbone()
     sequences = branching_ids(250, 50)
-    together = np.zeros((len(sequences), 32))
-    for indices, values in features(backbone, sequences, [4], True):
-        together[indices] = values[:, 0].numpy()
-    for index, ids in enumerate(sequences):
-        ((_, alone),) = features(backbone, [ids], [4], True)
-        assert np.abs(alone[0, 0].numpy() - together[index]).max() < 1e-4
+    together = _last_layer(backbone, [sequences])
+    alone = _last_layer(backbone, [[ids] for ids in sequences])
+    assert (together - alone).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bfloat16_scores_do_not_depend_on_the_batch_and_stay_near_float32(family):
+    backbone = tiny_backbone(family)
+    sequences = branching_ids(250, 50)
+    exact = _last_layer(backbone, [sequences])
+    run_in(backbone, torch.bfloat16)
+    together = _last_layer(backbone, [sequences])
+    alone = _last_layer(backbone, [[ids] for ids in sequences])
+    assert (together - alone).abs().max() < 0.05 * alone.std()
+    assert (together - exact).norm() < 0.02 * exact.norm()
+    assert self_check(backbone).packed
+
+
+def _last_layer(backbone, parts):
+    """[N, d] last-layer features of sequences run in these calls."""
+    found = []
+    for part in parts:
+        values = torch.empty(len(part), 32)
+        for indices, hidden in features(backbone, part, [4], True):
+            values[indices] = hidden[:, 0]
+        found.append(values)
+    return torch.cat(found)

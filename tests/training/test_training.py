@@ -12,7 +12,13 @@ from plaudit.samples import SUPPORT_DESK
 from plaudit.settings import TrainConfig
 from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.training.head import PRIOR_STDS, choose, fit, labels, smoothed
-from plaudit.training.pilot import candidate_layers, highest_contender, portions
+from plaudit.training.pilot import (
+    candidate_layers,
+    earlier_verdict,
+    highest_contender,
+    keep_verdict,
+    portions,
+)
 
 
 def write_data(path, count=240, flip=0.0, start=0):
@@ -70,6 +76,32 @@ def test_50_more_labels_compute_50_more(tmp_path, tiny_base, monkeypatch):
     lines = []
     train([first, more], None, config, say=lines.append)
     assert any(line.startswith("100 conversations to run (480 cached)") for line in lines)
+
+
+def test_a_refit_goes_straight_to_the_layers_that_the_pilot_left(tmp_path, tiny_base, monkeypatch):
+    first = write_data(tmp_path / "a.jsonl", 600, flip=0.3)
+    more = write_data(tmp_path / "b.jsonl", 30, start=5000)
+    train(first, None, base=str(tiny_base), dtype="float32")
+    lines = []
+    refitted = train([first, more], None, base=str(tiny_base), dtype="float32", say=lines.append)
+    assert any(line.startswith("a pilot on nearly these pairs") for line in lines)
+    assert any(line.startswith("60 conversations to run (1,200 cached)") for line in lines)
+    monkeypatch.setenv("PLAUDIT_FEATURES", str(tmp_path / "fresh"))
+    whole = train([first, more], None, base=str(tiny_base), dtype="float32")
+    assert refitted.report.facts["base"] == whole.report.facts["base"]
+    assert refitted.report.numbers["log-loss"].value == pytest.approx(
+        whole.report.numbers["log-loss"].value, abs=1e-3
+    )
+
+
+def test_a_verdict_stands_while_pairs_and_labels_are_nearly_the_same(tmp_path):
+    pairs = [str(i) for i in range(100)]
+    assert earlier_verdict(tmp_path, pairs) is None
+    keep_verdict(tmp_path, pairs, 24)
+    assert earlier_verdict(tmp_path, [*pairs, "new"]) == 24
+    assert earlier_verdict(tmp_path, [f"relabelled {i}" for i in range(100)]) is None
+    assert earlier_verdict(tmp_path, pairs[:50]) is None
+    assert earlier_verdict(tmp_path, [*pairs, *(f"new {i}" for i in range(20))]) is None
 
 
 def test_the_held_out_numbers_are_of_prompts_never_trained_on(tmp_path, tiny_base):

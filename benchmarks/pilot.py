@@ -1,0 +1,113 @@
+"""What the pilot saves, and that it does not change the choice for the worse.
+
+python benchmarks/pilot.py DATA [--group-column subset] [--shuffles 5] [--json FILE]
+
+Needs the features of all candidate layers (`cross_validation.py DATA` leaves them in the cache),
+so this is the solver's time only. Each shuffle splits the prompts anew, a fifth held out, and
+orders the pilot anew; the same head is then fitted on the layer chosen with and without it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from cross_validation import material_of
+
+from plaudit.evaluation.metrics import judged, measure
+from plaudit.training.head import Choice, choose, fit, labels
+from plaudit.training.pilot import highest_contender, portions
+
+SHARE = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data")
+    parser.add_argument("--group-column")
+    parser.add_argument("--shuffles", type=int, default=5)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    pairs, side, lengths, features, layers = material_of(options.data, options.group_column)
+    table = {layer: features.layer(layer) for layer in layers}
+    rows = [shuffle(seed, pairs, side, lengths, table, layers) for seed in range(options.shuffles)]
+    print(json.dumps(rows, indent=2))
+    if options.json:
+        with open(options.json, "w") as file:
+            json.dump(rows, file, indent=2)
+
+
+def shuffle(
+    seed: int, pairs: Any, side: Any, lengths: Any, table: dict[int, Any], layers: list[int]
+) -> dict[str, Any]:
+    rank = {
+        group: sha256(f"{seed}{group}".encode()).hexdigest()
+        for group in {pair.group for pair in pairs}
+    }
+    order = np.array(sorted(range(len(pairs)), key=lambda i: rank[pairs[i].group]))
+    groups = sorted(rank, key=rank.__getitem__)
+    held = set(groups[: max(1, len(groups) // SHARE)])
+    is_test = np.array([pairs[i].group in held for i in order])
+    train, test = order[~is_test], order[is_test]
+
+    def given(index: Any) -> Any:
+        chosen = [pairs[i] for i in index]
+        return labels(
+            np.array([pair.p for pair in chosen]),
+            np.array([pair.weight for pair in chosen]),
+            np.array([pair.group for pair in chosen]),
+        )
+
+    def differences(index: Any) -> Callable[[int], Any]:
+        a, b = side[index].T
+        return lambda layer: table[layer][a].astype(np.float64) - table[layer][b]
+
+    left, saved = with_pilot(train, side, lengths, layers, given, differences)
+    result: dict[str, Any] = {
+        "seed": seed,
+        "train_pairs": len(train),
+        "held_out_pairs": len(test),
+        "layers_left": left,
+        "layer_tokens_saved": saved,
+    }
+    for name, some in (("with", left), ("without", layers)):
+        choice = choose(differences(train), some, given(train))
+        head = fit(
+            differences(train)(choice.layer), given(train), choice.prior_std, choice.temperature
+        )
+        margin = differences(test)(choice.layer) @ head.weight
+        values = judged([pairs[i] for i in test], margin)
+        result[name] = {
+            "layer": choice.layer,
+            "log-loss": measure(values, "log-loss").value,
+            "accuracy": measure(values, "accuracy").value,
+        }
+    return result
+
+
+def with_pilot(
+    train: Any, side: Any, lengths: Any, layers: list[int], given: Any, differences: Any
+) -> tuple[list[int], float]:
+    """The layers that `train`'s pilot leaves, and the share of layer-tokens it saves."""
+    full, start, spent = max(layers), 0, 0.0
+    seen: set[int] = set()
+    everything = set(np.unique(side).tolist())
+    for end in portions(len(train)):
+        last = end == len(train)
+        new = (everything if last else set(side[train[start:end]].ravel().tolist())) - seen
+        spent += lengths[list(new)].sum() * max(layers)
+        seen |= new
+        start = end
+        if not last:
+            some: Choice = choose(differences(train[:end]), layers, given(train[:end]))
+            top = highest_contender(some, given(train[:end]))
+            layers = [layer for layer in layers if layer <= top]
+    return layers, 1 - spent / (lengths.sum() * full)
+
+
+if __name__ == "__main__":
+    main()
