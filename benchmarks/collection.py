@@ -159,7 +159,9 @@ def check(study, said):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--comparisons", type=int, default=20_000)
     parser.add_argument("--annotators", type=int, default=200)
     parser.add_argument("--rate", type=float, default=50.0)

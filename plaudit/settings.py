@@ -90,8 +90,10 @@ class StudySettings:
             raise UsageError(f"mode must be fast or graded, found {self.mode!r}")
         if not 1 <= self.overlap <= 100:
             raise UsageError(f"overlap must lie in 1 to 100, found {self.overlap}")
-        if self.lease_seconds < 5:
-            raise UsageError(f"lease_seconds must be at least 5, found {self.lease_seconds}")
+        if not 5 <= self.lease_seconds <= 7 * 86400:
+            raise UsageError(
+                f"lease_seconds must lie in 5 to 604,800 (a week), found {self.lease_seconds}"
+            )
         if self.retest_after < 0:
             raise UsageError(f"retest_after must be at least 0, found {self.retest_after}")
         for name in ("gold_rate", "retest_rate"):

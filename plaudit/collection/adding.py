@@ -7,6 +7,7 @@ comparisons and imported labels are all known by their content.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,11 +22,12 @@ from plaudit.collection import schema as s
 from plaudit.collection.people import IMPORTED, new_annotator
 from plaudit.collection.privacy import MODELS, PII, find, mask
 from plaudit.settings import AddConfig
-from plaudit.types import Origin, Slate, Turns, content_id, turns_id
+from plaudit.types import Origin, Slate, Turn, Turns, content_id, turns_id
 
 __all__ = ["Added", "Question", "Verdict", "add_batch", "questions"]
 
 BATCH = 500
+MOST_VOTES = 1000  # imported for one comparison
 IN_ORDER = 1 << 40  # places below are asked in order, those above in a random one
 
 
@@ -88,7 +90,7 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
     """The comparisons of each slate, paired by policy; what is left out is counted."""
     for slate in slates:
         added.rows += 1
-        slate = _privately(slate, config, added)
+        slate = _privately(_storable(slate), config, added)
         pairs = list(PAIRINGS[config.pairing](len(slate.replies), slate.prompt_id()))
         if not pairs:
             added.drop("only one reply")
@@ -140,6 +142,33 @@ def _privately(slate: Slate, config: AddConfig, added: Added) -> Slate:
     )
 
 
+def storable(value: Any) -> Any:
+    """The value without what a database or JSON cannot hold: NUL, half a surrogate pair, NaN."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {storable(name): storable(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [storable(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def storable_turns(turns: Turns) -> Turns:
+    """The turns with storable texts."""
+    return tuple(Turn(turn.role, storable(turn.content)) for turn in turns)
+
+
+def _storable(slate: Slate) -> Slate:
+    return replace(
+        slate,
+        prompt=storable_turns(slate.prompt),
+        replies=tuple(map(storable_turns, slate.replies)),
+        origins=tuple(o and Origin(storable(o.model), storable(o.sampling)) for o in slate.origins),
+        group=storable(slate.group),
+        columns=storable(slate.columns),
+    )
+
+
 def _question(slate: Slate, i: int, j: int, config: AddConfig) -> Question:
     if turns_id(slate.replies[i]) > turns_id(slate.replies[j]):
         i, j = j, i
@@ -164,9 +193,11 @@ def _verdicts(slate: Slate, i: int, j: int) -> Iterator[Verdict]:
     elif slate.votes is not None and any(slate.votes):
         first, second, tie = slate.votes
         counts = {"a": first if i < j else second, "b": second if i < j else first, "tie": tie}
+        # Each vote is a row: shares of a huge electorate are kept, its size is not.
+        scale = min(1.0, MOST_VOTES / max(sum(counts.values()), 1))
         for answer, votes in counts.items():
-            if round(votes):
-                yield Verdict(answer, round(votes))
+            if round(votes * scale) > 0:
+                yield Verdict(answer, round(votes * scale))
     elif slate.preferred:
         if (i in slate.preferred) != (j in slate.preferred):
             yield Verdict("a" if i in slate.preferred else "b", 1, _strength(slate))
@@ -281,6 +312,7 @@ def add_comparisons(
                 "reply_a": replies[prompts[prompt], a],
                 "reply_b": replies[prompts[prompt], b],
                 "place": start + number if in_order else IN_ORDER + int(key[:13], 16),
+                "overlap": overlap,
                 "slots": overlap,
                 "reopened": False,
                 "group": question.group,
@@ -322,7 +354,7 @@ def _set_gold(
         db.execute(
             update(s.comparison)
             .where(s.comparison.c.id == ids[question.hash])
-            .values(gold=answers.pop(), slots=0)
+            .values(gold=answers.pop(), gold_since=0.0, slots=0)
         )
         added.labels += 1
 

@@ -29,7 +29,7 @@ from plaudit.collection.judging import Conflict
 from plaudit.collection.pages import judge, owner, sign_in
 from plaudit.collection.quality import Watch
 from plaudit.collection.rendering import render_markdown
-from plaudit.collection.security import Guard, RateLimit, SecurityHeaders
+from plaudit.collection.security import BodyLimit, Guard, RateLimit, SecurityHeaders
 from plaudit.collection.study import Study
 from plaudit.errors import DataError, PlauditError
 from plaudit.settings import CollectConfig
@@ -51,6 +51,7 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         Watch(study.database),
         _templates(),
         sign_in_limit=RateLimit(10, 600),
+        address_limit=RateLimit(100, 600),
         join_limit=RateLimit(30, 600),
         vote_limit=RateLimit(600, 60),
     )
@@ -69,6 +70,7 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         redoc_url=None,
     )
     app.state.desk = desk
+    app.add_middleware(BodyLimit, guard=desk.guard)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(UnderPath, root=config.root_path)
     app.mount("/static", _Static(directory=STATIC), name="static")

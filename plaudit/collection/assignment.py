@@ -23,7 +23,7 @@ from plaudit.collection.people import Person
 from plaudit.settings import StudySettings
 from plaudit.types import Turns, as_turns
 
-__all__ = ["Assignment", "assign", "assignments", "change_slots", "expire"]
+__all__ = ["Assignment", "assign", "assignments", "change_slots", "expire", "lock"]
 
 _random = random.SystemRandom()
 
@@ -46,6 +46,7 @@ def assign(
     Asking twice gives the same ones with the same sides, so a reload changes nothing.
     """
     now = time.time()
+    lock(db, person)
     expire(db, now)
     a = s.assignment
     held = db.scalars(
@@ -58,6 +59,12 @@ def assign(
         if not _assign_one(db, person, settings, now):
             break
     return assignments(db, and_(a.c.annotator == person.id, a.c.state == "leased"))
+
+
+def lock(db: Connection, person: Person) -> None:
+    """One transaction of a person at a time: two tabs must not take two slots at once."""
+    p = s.annotator
+    db.execute(select(p.c.id).where(p.c.id == person.id).with_for_update())
 
 
 def expire(db: Connection, now: float) -> int:
@@ -90,16 +97,25 @@ def change_slots(db: Connection, comparison: int, change: int) -> None:
 
 
 def _assign_one(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
+    found = _find_open(db, person)
+    if found is None:  # gold that came alone would be known for what it is
+        return False
     draw = _random.random()
     if draw < settings.gold_rate and _take_gold(db, person, settings, now):
         return True
     draw -= settings.gold_rate
     if 0 <= draw < settings.retest_rate and _take_retest(db, person, settings, now):
         return True
-    return _take_open(db, person, settings, now)
+    c, p = s.comparison, s.annotator
+    db.execute(update(c).where(c.c.id == found.id).values(slots=c.c.slots - 1))
+    later = update(p).where(p.c.id == person.id, p.c.place < found.place)
+    db.execute(later.values(place=found.place))
+    _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
+    return True
 
 
-def _take_open(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
+def _find_open(db: Connection, person: Person) -> Any:
+    """The next open comparison that the person has not seen."""
     c, p = s.comparison, s.annotator
     place = db.scalar(select(p.c.place).where(p.c.id == person.id)) or 0
     unseen = (
@@ -111,14 +127,7 @@ def _take_open(db: Connection, person: Person, settings: StudySettings, now: flo
     )
     # Behind one's place lies what was added since, or was held by someone at that moment.
     searches = [unseen.where(c.c.reopened), unseen.where(c.c.place >= place), unseen]
-    found = next((row for search in searches if (row := db.execute(search).one_or_none())), None)
-    if found is None:
-        return False
-    db.execute(update(c).where(c.c.id == found.id).values(slots=c.c.slots - 1))
-    if found.place > place:
-        db.execute(update(p).where(p.c.id == person.id).values(place=found.place))
-    _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
-    return True
+    return next((row for search in searches if (row := db.execute(search).one_or_none())), None)
 
 
 def _take_gold(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:

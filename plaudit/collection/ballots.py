@@ -42,7 +42,7 @@ class Ballots:
         self._settled = 0
         self._facts: dict[int, tuple[int, ...]] = {}
         self._groups: dict[str, int] = {}
-        self._gold: dict[int, str] = {}
+        self._gold: dict[int, tuple[str, float]] = {}
 
     def refresh(self, db: Connection) -> bool:
         """Read what is new; returns whether there was anything."""
@@ -54,8 +54,10 @@ class Ballots:
         self._settled = int(self._rows[old, 0].max()) if old.any() else 0
         c = s.comparison
         self._gold = {
-            row.id: row.gold
-            for row in db.execute(select(c.c.id, c.c.gold).where(c.c.gold.is_not(None)))
+            row.id: (row.gold, row.gold_since or 0.0)
+            for row in db.execute(
+                select(c.c.id, c.c.gold, c.c.gold_since).where(c.c.gold.is_not(None))
+            )
         }
         self._read_facts(db)
         return before != (len(self._rows), self._gold)
@@ -150,7 +152,16 @@ class Ballots:
     def expected(self, comparisons: Integers) -> Integers:
         """The certain answers of gold comparisons: 2, −2, or 0 for a tie."""
         sign = {"a": PLAIN_STRENGTH, "b": -PLAIN_STRENGTH, "tie": 0}
-        return np.array([sign[self._gold[int(c)]] for c in comparisons], dtype=np.int64)
+        return np.array([sign[self._gold[int(c)][0]] for c in comparisons], dtype=np.int64)
+
+    @property
+    def tests(self) -> NDArray[np.bool_]:
+        """On gold, given after it became gold."""
+        tested = self.gold
+        at = np.flatnonzero(tested)
+        since = np.array([self._gold[int(c)][1] for c in self.comparison[at]], dtype=np.float64)
+        tested[at] = self.created_at[at] >= since
+        return tested
 
     def shorter_words(self, comparisons: Integers) -> Floats:
         """Words of the shorter reply of each comparison."""

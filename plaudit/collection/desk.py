@@ -13,7 +13,7 @@ from jinja2 import Environment
 from plaudit import __version__
 from plaudit.collection.people import SESSION_SECONDS, Person, person_of
 from plaudit.collection.quality import Watch
-from plaudit.collection.security import COOKIE, Guard, RateLimit
+from plaudit.collection.security import Guard, RateLimit
 from plaudit.collection.study import Study
 from plaudit.settings import CollectConfig
 
@@ -44,7 +44,8 @@ class Desk:
     guard: Guard
     watch: Watch
     templates: Environment
-    sign_in_limit: RateLimit
+    sign_in_limit: RateLimit  # wrong passwords of one account
+    address_limit: RateLimit  # wrong passwords from one address, where many may sit
     join_limit: RateLimit
     vote_limit: RateLimit
 
@@ -65,7 +66,7 @@ class Desk:
     def keep_session(self, request: Request, response: Response, token: str) -> None:
         """Give the browser its session."""
         response.set_cookie(
-            COOKIE,
+            self.guard.cookie,
             self.guard.sign(token),
             max_age=SESSION_SECONDS,
             path=root_of(request) or "/",
@@ -95,7 +96,7 @@ def desk_of(request: Request) -> Desk:
 def visitor_of(request: Request) -> Visitor | None:
     """Who asks, by the cookie; None for a stranger."""
     desk = desk_of(request)
-    cookie = request.cookies.get(COOKIE)
+    cookie = request.cookies.get(desk.guard.cookie)
     token = desk.guard.unsign(cookie) if cookie else None
     if token is None:
         return None

@@ -23,6 +23,7 @@ from sqlalchemy import Connection, func, select
 
 from plaudit import __version__
 from plaudit.collection import schema as s
+from plaudit.collection.adding import IN_ORDER
 from plaudit.collection.ballots import Opinions, opinions
 from plaudit.collection.database import Database
 from plaudit.errors import DataError
@@ -125,6 +126,9 @@ def _some_rows(db: Connection, after: str) -> list[Row]:
             "origins_b": origins.get(row["reply_b"], []),
             "group": row["group"],
             "gold": row["gold"],
+            "gold_since": row["gold_since"],
+            "overlap": row["overlap"],
+            "place": row["place"] if row["place"] < IN_ORDER else None,
             "columns": row["columns"],
             "judgments": judgments.get(row["id"], []),
         }

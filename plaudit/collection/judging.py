@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 
 from plaudit.collection import schema as s
 from plaudit.collection.adding import NO_JUDGMENT
-from plaudit.collection.assignment import change_slots
+from plaudit.collection.assignment import change_slots, lock
 from plaudit.collection.people import Person, audit
 from plaudit.errors import DataError
 
@@ -64,6 +64,7 @@ def vote(db: Connection, person: Person, token: str, answer: Answer) -> int:
     An answer whose lease has run out is kept and marked late. Raises DataError when the
     assignment is not this person's, Conflict when it was answered before.
     """
+    lock(db, person)
     if (known := _by_key(db, person, answer.key)) is not None:
         return known
     assignment = _assignment(db, person, s.assignment.c.token == token)
@@ -78,18 +79,22 @@ def vote(db: Connection, person: Person, token: str, answer: Answer) -> int:
     return number
 
 
-def undo(db: Connection, person: Person, key: str, lease_seconds: float) -> str | None:
-    """Take back the person's last answer; returns the token of the assignment, open again.
+def undo(
+    db: Connection, person: Person, key: str, lease_seconds: float, token: str | None = None
+) -> str | None:
+    """Take back an answer, to the assignment `token` or the person's last one.
 
-    None when there is nothing to take back.
+    Returns the token of the assignment, open again; None when there is nothing to take back.
     """
     j = s.judgment
+    lock(db, person)
     if (known := _by_key(db, person, key)) is not None:
         return _token_of(db, known)
-    last = db.execute(
-        _standing(person).where(j.c.assignment.is_not(None)).order_by(j.c.id.desc()).limit(1)
-    )
-    row = last.mappings().one_or_none()
+    last = _standing(person).where(j.c.assignment.is_not(None)).order_by(j.c.id.desc()).limit(1)
+    if token is not None:
+        a = s.assignment
+        last = last.join(a, a.c.id == j.c.assignment).where(a.c.token == token)
+    row = db.execute(last).mappings().one_or_none()
     if row is None:
         return None
     assignment = _assignment(db, person, s.assignment.c.id == row["assignment"])
@@ -117,6 +122,7 @@ def edit(db: Connection, person: Person, number: int, answer: Answer) -> int:
 
     Raises DataError when it is not among them, Conflict when it was superseded meanwhile.
     """
+    lock(db, person)
     if (known := _by_key(db, person, answer.key)) is not None:
         return known
     if number not in [row.number for row in recent(db, person)]:
@@ -136,6 +142,8 @@ def resolve(
         raise DataError(f"answer {answer!r} is not one of a, b, tie, both_bad")
     if (known := _by_key(db, owner, key)) is not None:
         return known
+    if not db.scalar(select(s.comparison.c.id).where(s.comparison.c.id == comparison)):
+        raise DataError(f"no comparison {comparison}")
     j = s.judgment
     later = j.alias()
     last = db.scalar(

@@ -14,7 +14,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from plaudit.collection import schema as s
 from plaudit.errors import DataError
@@ -27,6 +27,7 @@ __all__ = [
     "account",
     "audit",
     "erase",
+    "has_account",
     "invitation",
     "invite",
     "join",
@@ -133,8 +134,6 @@ def join(
         raise DataError("that is not an e-mail address")
     if password and len(password) < SHORTEST_PASSWORD:
         raise DataError(f"a password has at least {SHORTEST_PASSWORD} characters")
-    if email and db.scalar(select(s.identity.c.annotator).where(s.identity.c.email == email)):
-        raise DataError("there is an account with this address: sign in instead")
     used = db.execute(
         update(s.invitation)
         .where(
@@ -147,6 +146,9 @@ def join(
     ).one_or_none()
     if used is None:
         raise DataError("this link is used up or has expired; ask for a new one")
+    # Asked only of who holds a good link: it tells whether an account exists.
+    if email and db.scalar(select(s.identity.c.annotator).where(s.identity.c.email == email)):
+        raise DataError("there is an account with this address: sign in instead")
     person = new_annotator(db, used.role)
     if name.strip() or email:
         db.execute(
@@ -215,6 +217,13 @@ def account(db: Connection, email: str) -> tuple[Person | None, str]:
     return Person(row.id, row.pseudonym, row.role, row.preferences), row.password
 
 
+def has_account(db: Connection, person: Person) -> bool:
+    """Whether the person can sign in again, from anywhere."""
+    identity = s.identity
+    found = select(identity.c.password).where(identity.c.annotator == person.id)
+    return db.scalar(found) is not None
+
+
 def right_password(hashed: str, password: str) -> bool:
     """Whether the password is that one; takes long on purpose, so call it in no transaction."""
     try:
@@ -251,8 +260,17 @@ def person_of(db: Connection, token: str) -> Person | None:
 
 
 def owners(db: Connection) -> int:
-    """How many active owners the study has."""
-    of = select(func.count()).where(s.annotator.c.role == "owner", s.annotator.c.active)
+    """How many active owners can come in: by a password, or by a session that lasts."""
+    a = s.annotator
+    account = select(s.identity.c.annotator).where(
+        s.identity.c.annotator == a.c.id, s.identity.c.password.is_not(None)
+    )
+    session = select(s.session.c.hash).where(
+        s.session.c.annotator == a.c.id, s.session.c.expires_at > time.time()
+    )
+    of = select(func.count()).where(
+        a.c.role == "owner", a.c.active, or_(account.exists(), session.exists())
+    )
     return db.scalar(of) or 0
 
 
@@ -267,6 +285,9 @@ def set_active(db: Connection, annotator: int, active: bool, actor: str) -> None
         if not owners(db):
             raise DataError("the last owner cannot be barred")
         db.execute(delete(s.session).where(s.session.c.annotator == annotator))
+        a = s.assignment  # what they hold goes to others now
+        held = update(a).where(a.c.annotator == annotator, a.c.state == "leased")
+        db.execute(held.values(leased_until=0.0))
     audit(db, actor, "let in" if active else "bar", annotator=name)
 
 

@@ -175,7 +175,7 @@ def _annotators(
     lengths = (
         dict(zip(at.tolist(), length_bias(everyone).coefficient, strict=True)) if len(items) else {}
     )
-    tested = said & gold & (ballots.answer <= TIE)
+    tested = said & ballots.tests & (ballots.answer <= TIE)
     expected = ballots.expected(ballots.comparison[tested])
     passed = gold_passed(np.sign(ballots.value[tested]), np.sign(expected), 0)
     accuracy = gold_accuracy(member[tested], passed, count)
@@ -311,6 +311,7 @@ class Watch:
         self._every = every
         self._ballots = Ballots()
         self._wake = threading.Condition()
+        self._one = threading.Lock()  # a page may ask for new numbers while the thread counts
         self._stop = False
         self._thread: threading.Thread | None = None
         self.overview = Overview()
@@ -328,11 +329,12 @@ class Watch:
 
     def refresh(self) -> Overview:
         """Compute it now."""
-        with self._database.read() as db:
-            self._ballots.refresh(db)
-            counts, settings = counts_of(db), settings_of(db)
-        self.overview = assess(self._ballots, counts, settings, time.time())
-        return self.overview
+        with self._one:
+            with self._database.read() as db:
+                self._ballots.refresh(db)
+                counts, settings = counts_of(db), settings_of(db)
+            self.overview = assess(self._ballots, counts, settings, time.time())
+            return self.overview
 
     def _run(self) -> None:
         while True:

@@ -10,6 +10,7 @@ import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from plaudit.collection.adding import (
     Question,
     add_comparisons,
     batches,
+    by_hash,
     insert_new,
 )
 from plaudit.collection.database import Database
@@ -31,7 +33,8 @@ from plaudit.collection.people import new_annotator
 from plaudit.data.files import BadRow, rows
 from plaudit.data.readers.reader import field, prompt_turns, reply_turns
 from plaudit.data.reading import Reading
-from plaudit.errors import DataError
+from plaudit.errors import DataError, UsageError
+from plaudit.settings import StudySettings
 from plaudit.types import Origin, Slate, turns_id
 
 __all__ = ["restore"]
@@ -51,7 +54,7 @@ def restore(
     beside = Path(data).parent / "study.json"
     if data not in ("-", "<stdin>") and beside.is_file():
         study = _study(beside)
-        overlap = int(study["settings"].get("overlap", overlap))
+        overlap = study["settings"].overlap
         database.transact(lambda db: _restore_study(db, study))
     for batch in batches(_good_rows(reading, data, added)):
         database.transact(partial(_restore_rows, batch=batch, overlap=overlap, added=added))
@@ -74,19 +77,32 @@ def _good_rows(reading: Reading, data: str, added: Added) -> Any:
 def _study(path: Path) -> dict[str, Any]:
     try:
         study = json.loads(path.read_text(encoding="utf-8"))
+        settings = dict(study["settings"])
         return {
-            "settings": dict(study["settings"]),
-            "guidelines": list(study["guidelines"]),
-            "annotators": list(study["annotators"]),
+            "settings": StudySettings(**settings | {"reasons": tuple(settings["reasons"])}),
+            "guidelines": [_only(row, GUIDELINE) for row in study["guidelines"]],
+            "annotators": [_only(row, ANNOTATOR) for row in study["annotators"]],
         }
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DataError(f"{path}: not the study.json of a raw export: {error}") from error
+
+
+GUIDELINE = {"version": int, "markdown": str, "created_at": (int, float)}
+ANNOTATOR = {"pseudonym": str, "role": str, "active": bool, "created_at": (int, float)}
+
+
+def _only(row: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """The named fields of a row. Raises TypeError on one of another kind."""
+    for name, kind in kinds.items():
+        if not isinstance(row[name], kind):
+            raise TypeError(f"{name} is {row[name]!r:.40}")
+    return {name: row[name] for name in kinds}
 
 
 def _restore_study(db: Connection, study: Mapping[str, Any]) -> None:
     empty = not db.scalar(select(func.count()).select_from(s.comparison))
     if empty:
-        db.execute(update(s.study).values(settings=study["settings"]))
+        db.execute(update(s.study).values(settings=asdict(study["settings"])))
     if not db.scalar(select(func.count()).select_from(s.guideline)):
         for row in study["guidelines"]:
             db.execute(insert(s.guideline).values(**row))
@@ -97,12 +113,23 @@ def _restore_study(db: Connection, study: Mapping[str, Any]) -> None:
 
 def _restore_rows(db: Connection, batch: Sequence[Row], overlap: int, added: Added) -> None:
     asked = [_question(row) for row in batch]
+    known = by_hash(db, s.comparison, (question.hash for question in asked))
     ids = add_comparisons(db, asked, overlap, False, added)
+    new = set(ids.values()) - set(known.values())
     of = [ids[question.hash] for question in asked]
+    c = s.comparison
     for comparison, row in zip(of, batch, strict=True):
+        # What the study knew of it; slots are the overlap until votes below take them.
+        kept: dict[str, Any] = {}
+        own = row.get("overlap")
+        if own is not None and own != overlap:
+            kept |= {"overlap": own, "slots": c.c.slots + own - overlap}
+        if row.get("place") is not None:
+            kept["place"] = row["place"]
         if row.get("gold"):
-            c = s.comparison
-            db.execute(update(c).where(c.c.id == comparison).values(gold=row["gold"], slots=0))
+            kept |= {"gold": row["gold"], "gold_since": row.get("gold_since"), "slots": 0}
+        if kept and comparison in new:
+            db.execute(update(c).where(c.c.id == comparison).values(**kept))
     _restore_judgments(db, of, batch, added)
 
 
@@ -112,8 +139,9 @@ def _question(row: Row) -> Question:
 
     prompt = prompt_turns(field(row, "prompt"))
     a, b = reply_turns(field(row, "reply_a")), reply_turns(field(row, "reply_b"))
+    columns = dict(row.get("columns") or {})
     return Question(
-        prompt, a, b, origins("a"), origins("b"), str(row["group"]), dict(row.get("columns") or {})
+        prompt, a, b, origins("a"), origins("b"), str(row.get("group") or turns_id(prompt)), columns
     )
 
 
@@ -141,7 +169,7 @@ def _restore_judgments(
             "assignment": assignments.get((comparison, person, judgment["kind"])),
             "kind": judgment["kind"],
             "answer": judgment["answer"],
-            "supersedes": known.get(judgment["supersedes"]),
+            "supersedes": known.get(judgment.get("supersedes")),
             "created_at": judgment["created_at"],
         }
         done = db.execute(insert(s.judgment).values(**values).returning(s.judgment.c.id))
@@ -170,7 +198,7 @@ def _restore_assignments(
             "comparison": comparison,
             "annotator": person,
             "kind": kind,
-            "left": judgment["left"] or "a",
+            "left": judgment.get("left") or "a",
             "state": state,
             "leased_until": judgment["created_at"],
             "issued_at": judgment["created_at"],

@@ -15,6 +15,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Float,
     ForeignKey,
@@ -51,6 +52,7 @@ metadata = MetaData(
         "uq": "uq_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
         "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
     }
 )
 
@@ -124,11 +126,13 @@ comparison = Table(
     _link("reply_b", "reply"),
     # Questions are asked in this order: random by content hash, or as the owner chose.
     Column("place", Key, nullable=False),
-    # Overlap asked for, less leases held and votes given; a late vote may push it below zero.
+    Column("overlap", Integer, nullable=False),
+    # The overlap, less leases held and votes given; a late vote may push it below zero.
     Column("slots", Integer, nullable=False),
     # A skip or an expired lease has given a slot back: these are asked about first.
     Column("reopened", Boolean, nullable=False, default=False),
     Column("gold", String(4)),  # the certain answer, canonical: a, b or tie
+    Column("gold_since", Float),  # judgments from before are no test of anyone
     Column("group", Text, nullable=False),  # prompt group, for splits
     Column("columns", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
@@ -248,6 +252,9 @@ judgment = Table(
     _link("supersedes", "judgment", nullable=True),
     Column("created_at", Float, nullable=False),
     UniqueConstraint("supersedes"),
+    CheckConstraint("kind IN ('vote', 'retest', 'imported', 'resolution')", name="kind"),
+    CheckConstraint("answer IN ('a', 'b', 'tie', 'both_bad', 'skip', 'withdrawn')", name="answer"),
+    CheckConstraint("strength IS NULL OR strength BETWEEN 1 AND 3", name="strength"),
 )
 Index("ix_judgment_comparison", judgment.c.comparison)
 Index("ix_judgment_annotator", judgment.c.annotator, judgment.c.id)

@@ -15,17 +15,19 @@ from hashlib import sha256
 
 from itsdangerous import BadSignature, Signer
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["COOKIE", "Guard", "RateLimit", "SecurityHeaders"]
-
-COOKIE = "plaudit_session"
+__all__ = ["BodyLimit", "Guard", "RateLimit", "SecurityHeaders"]
 
 
 class Guard:
     """Signs session tokens and derives their CSRF tokens, with the study's secret."""
 
     def __init__(self, secret: str) -> None:
+        # Two studies on one host must not overwrite each other's: ports do not part cookies.
+        self.cookie = f"plaudit_{sha256(f'cookie {secret}'.encode()).hexdigest()[:8]}"
         self._signer = Signer(secret, salt="plaudit.session")
         self._key = sha256(f"csrf {secret}".encode()).digest()
 
@@ -45,7 +47,7 @@ class Guard:
         return hmac.new(self._key, token.encode(), "sha256").hexdigest()
 
     def right_csrf(self, token: str, given: str) -> bool:
-        return hmac.compare_digest(self.csrf(token), given)
+        return hmac.compare_digest(self.csrf(token).encode(), given.encode())
 
 
 class RateLimit:
@@ -77,6 +79,8 @@ class RateLimit:
             del self._events[key]
 
 
+LARGEST_BODY = 1 << 20
+LARGEST_FILE = 4 << 30
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
     "img-src 'self'; font-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -87,6 +91,28 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+
+
+class BodyLimit:
+    """Refuses large bodies before they are read; files come from people with a session only."""
+
+    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+        self._app, self._guard = app, guard
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        cookie = self._guard.unsign(request.cookies.get(self._guard.cookie, ""))
+        upload = scope["path"].endswith("/owner/add") and cookie is not None
+        length = request.headers.get("content-length", "")
+        if not length.isdigit() or int(length) > (LARGEST_FILE if upload else LARGEST_BODY):
+            message = "the request is too large" if length else "the request has no length"
+            status = 413 if length else 411
+            await JSONResponse({"error": message}, status)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
 
 
 class SecurityHeaders:

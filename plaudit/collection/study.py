@@ -18,7 +18,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, case, func, insert, select, update
 
 from plaudit.collection import schema as s
 from plaudit.collection.adding import (
@@ -94,7 +94,10 @@ class Study:
             if after.overlap != before.overlap:
                 c = s.comparison
                 step = after.overlap - before.overlap
-                db.execute(update(c).where(c.c.gold.is_(None)).values(slots=c.c.slots + step))
+                # Comparisons that were given an overlap of their own keep it.
+                same = update(c).where(c.c.overlap == before.overlap)
+                slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
+                db.execute(same.values(overlap=after.overlap, slots=slots))
             audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})
             return after
 

@@ -121,7 +121,9 @@ def test_add_and_export_say_what_they_did(tmp_path):
     added = run("add", desk, SUPPORT_DESK)
     assert added.returncode == 0, added.stderr
     assert "two-replies, 456 rows: 456 comparisons added, 456 labels" in added.stderr
-    assert "456 comparisons, 456 judgments, 456 opinions asked for" in " ".join(added.stdout.split())
+    assert "456 comparisons, 456 judgments, 456 opinions asked for" in " ".join(
+        added.stdout.split()
+    )
     again = json.loads(run("add", desk, SUPPORT_DESK, "--json").stdout)
     assert again["added"][0]["known"] == 456
     assert again["study"]["judgments"] == 456

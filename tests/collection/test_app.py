@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from plaudit.collection.app import create_app
 from plaudit.collection.people import invite
-from plaudit.collection.security import COOKIE, RateLimit
+from plaudit.collection.security import RateLimit
 from plaudit.settings import CollectConfig
 from tests.collection.conftest import csrf_of, fill, judge, person, prefers_good
 
@@ -81,7 +81,9 @@ def test_the_session_cookie_is_signed_http_only_and_lax(study):
     cookie = client.post(f"/join/{link(study)}", follow_redirects=False).headers["set-cookie"]
     for word in ("HttpOnly", "SameSite=lax", "Secure", "Path=/"):
         assert word in cookie
-    client = TestClient(app, base_url="https://testserver", cookies={COOKIE: "forged.token"})
+    client = TestClient(
+        app, base_url="https://testserver", cookies={cookie.split("=")[0]: "forged.token"}
+    )
     assert client.get("/judge", follow_redirects=False).status_code == 303
 
 
@@ -239,7 +241,8 @@ def test_the_app_works_under_a_reverse_proxys_path(study, strips):
     answer = client.post(f"{sent}/join/{link(study)}", follow_redirects=False)
     assert answer.headers["location"] == "/judging/judge"
     assert "Path=/judging" in answer.headers["set-cookie"]
-    cookies = {COOKIE: answer.cookies[COOKIE]}
+    name, _, value = answer.headers["set-cookie"].split(";")[0].partition("=")
+    cookies = {name: value}
     client = TestClient(app, cookies=cookies)
     page = client.get(f"{sent}/judge").text
     for path in re.findall(r"(?:src|href)=\"(/[^\"]*)", page):
@@ -337,3 +340,111 @@ def test_the_progress_page_is_never_older_than_half_a_minute(study):
         page = client.get("/owner/numbers").text
         assert re.search(r"<strong>3</strong><span>judged at least once", page)
         assert app.state.desk.watch._every <= 15
+
+
+def test_large_bodies_are_refused_before_they_are_read(study):
+    client = TestClient(create_app(study))
+    assert client.post("/sign-in", content=b"x" * (2 << 20)).status_code == 413
+    assert client.post("/owner/add", content=b"x" * (2 << 20)).status_code == 413
+    owner = Browser(study, "owner")
+    row = json.dumps({"prompt": "Q", "response_a": "x" * (2 << 20), "response_b": "no"})
+    added = owner.form("/owner/add", {}, files={"file": ("big.jsonl", io.BytesIO(row.encode()))})
+    assert "<strong>1</strong>" in added.text
+
+
+@pytest.mark.parametrize("bad", ["\ud800 half", "a\0b"])
+def test_texts_that_no_database_holds_are_made_storable(where, tmp_path, bad):
+    from plaudit.collection import Study
+
+    with Study(where(), gold_rate=0, retest_rate=0) as store:
+        store.compare(
+            f"Q {bad}",
+            [f"x {bad}", "y"],
+            models=[f"m{bad}", "n"],
+            columns={"c": bad, "n": float("nan")},
+        )
+        browser = Browser(store)
+        item = browser.api("/api/next").json()["items"][0]
+        body = {"token": item["token"], "key": f"key {bad} 123", "answer": "left", "rationale": bad}
+        text = json.dumps(body)
+        headers = {"x-csrf-token": browser.csrf, "content-type": "application/json"}
+        answer = browser.client.post("/api/votes", content=text, headers=headers)
+        assert answer.status_code in (200, 422), answer.text
+        for form in ("raw", "pairs", "dataset"):
+            store.export(tmp_path / form, format=form)
+        huge = {**body, "key": "k" * 32, "rationale": "", "guideline": 10**30}
+        assert browser.api("/api/votes", huge).status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/owner/queue?page=-1", f"/owner/gold?page={10**30}"])
+def test_odd_page_numbers_are_refused_not_crashed_on(study, path):
+    assert Browser(study, "owner").client.get(path).status_code == 422
+
+
+def test_a_token_that_is_not_ascii_is_refused(study):
+    browser = Browser(study)
+    headers = {"x-csrf-token": "ü".encode()}
+    assert browser.client.post("/api/next", json={}, headers=headers).status_code == 403
+
+
+def test_undo_takes_back_the_comparison_that_the_screen_shows(study):
+    """Not the one edited last."""
+    browser = Browser(study)
+    first, _, answer = vote(browser)
+    second, _, _ = vote(browser)
+    browser.api(
+        f"/api/judgments/{answer.json()['number']}", {"key": uuid.uuid4().hex, "answer": "tie"}
+    )
+    taken = browser.api("/api/undo", {"key": uuid.uuid4().hex, "token": second["token"]}).json()
+    assert taken["item"]["token"] == second["token"]
+    assert [judgment.answer for judgment in study.judgments()] == ["tie"]
+    assert first
+
+
+def test_a_link_can_be_revoked_and_a_signed_in_person_is_warned(study):
+    owner = Browser(study, "owner")
+    page = owner.form("/owner/invite", {"role": "annotator", "uses": "1", "days": "1"}).text
+    (token,) = re.findall(r"/join/([\w-]+)", page)
+    assert "You are signed in as" in owner.client.get(f"/join/{token}").text
+    (number,) = re.findall(r"invitations/(\d+)/revoke", owner.client.get("/owner/setup").text)
+    assert "works no more" in owner.form(f"/owner/invitations/{number}/revoke", {}).text
+    assert TestClient(owner.app).get(f"/join/{token}").status_code == 404
+
+
+def test_reports_reach_the_owner(study):
+    vote(Browser(study), "skip", report="harmful: it insults")
+    assert "harmful: it insults" in Browser(study, "owner").client.get("/owner/queue").text
+
+
+def test_gold_no_more_is_asked_again(study):
+    study.change(overlap=2)
+    browser, owner = Browser(study), Browser(study, "owner")
+    vote(browser)
+    from sqlalchemy import select
+
+    from plaudit.collection import schema
+
+    c = schema.comparison
+    with study.database.read() as db:
+        judged = db.scalar(select(schema.judgment.c.comparison))
+    owner.form(f"/owner/gold/{judged}", {"answer": "a"})
+    owner.form(f"/owner/gold/{judged}", {"answer": ""})
+    with study.database.read() as db:
+        assert db.scalar(select(c.c.slots).where(c.c.id == judged)) == 1
+
+
+def test_progress_does_not_give_gold_away(study, rows):
+    """What an annotator sees of the study is the same after gold as after any other vote."""
+    gold = [
+        {"prompt": f"G{n}", "response_a": "x", "response_b": "y", "label": "a"} for n in range(9)
+    ]
+    study.add(rows(gold), labels="gold")
+    study.change(gold_rate=0.5)
+    browser = Browser(study)
+    seen = []
+    for _ in range(8):
+        progress = vote(browser)[2].json()["progress"]
+        assert set(progress) == {"judged", "percent"}
+        assert progress["percent"] % 5 == 0
+        seen.append(progress["judged"])
+    assert seen == list(range(1, 9))

@@ -84,7 +84,9 @@ def test_a_session_with_keys_only(server, open_page):
     settled(server.study, 20)
     page.wait_for_selector("#empty:not([hidden])")
     assert "20 judged by you" in page.inner_text("#progress")
-    for comparison, judgment in zip(server.study.comparisons(), server.study.judgments(), strict=False):
+    for comparison, judgment in zip(
+        server.study.comparisons(), server.study.judgments(), strict=False
+    ):
         assert comparison
         assert judgment.active_seconds is not None
 
@@ -136,7 +138,7 @@ def test_graded_mode_skip_note_and_report(server, open_page):
     ready(page)
     press(page, "m")
     press(page, "1")
-    assert page.get_attribute("#graded .level >> nth=0", "aria-checked") == "true"
+    assert page.get_attribute("#graded .level >> nth=0", "aria-pressed") == "true"
     press(page, "ArrowRight")
     page.click(".chip >> nth=0")
     press(page, "n")
@@ -152,7 +154,9 @@ def test_graded_mode_skip_note_and_report(server, open_page):
     page.keyboard.press("Enter")
     settled(server.study, 2)
     with server.study.database.read() as db:
-        first, second = db.execute(select(schema.judgment).order_by(schema.judgment.c.id)).mappings()
+        first, second = db.execute(
+            select(schema.judgment).order_by(schema.judgment.c.id)
+        ).mappings()
     assert first["strength"] == 2
     assert first["reasons"] == ["more correct"]
     assert first["rationale"] == "because it is so"
@@ -279,7 +283,15 @@ def test_blindness_over_all_network_traffic(server, open_page):
         assert secret not in traffic
 
 
-PAGES = ["/judge", "/owner", "/owner/annotators", "/owner/queue", "/owner/gold", "/owner/export", "/owner/setup"]
+PAGES = [
+    "/judge",
+    "/owner",
+    "/owner/annotators",
+    "/owner/queue",
+    "/owner/gold",
+    "/owner/export",
+    "/owner/setup",
+]
 
 
 @pytest.fixture
@@ -318,7 +330,9 @@ def test_every_page_is_clean_for_axe(busy, open_page, scheme):
 
 
 def _clean(results, where):
-    found = [(v["id"], [n["html"][:120] for n in v["nodes"]]) for v in results.response["violations"]]
+    found = [
+        (v["id"], [n["html"][:120] for n in v["nodes"]]) for v in results.response["violations"]
+    ]
     assert found == [], where
 
 

@@ -15,7 +15,7 @@ from plaudit.collection.people import invite
 from plaudit.collection.simulated import Choice, SimulatedAnnotator
 from tests.collection.conftest import fill
 
-KILLS = 4
+KILLS = 3
 
 
 def free_port():
@@ -49,6 +49,7 @@ def test_no_acknowledged_vote_is_lost_or_doubled(where, kills):
     link = f"http://127.0.0.1:{port}/join/{token}"
     annotators = [SimulatedAnnotator(link, lambda item: Choice("left")) for _ in range(4)]
     acknowledged, stop = [set() for _ in annotators], threading.Event()
+    refused = set()
 
     def work(annotator, numbers):
         while not stop.is_set():
@@ -61,7 +62,7 @@ def test_no_acknowledged_vote_is_lost_or_doubled(where, kills):
                 time.sleep(0.02)
             except httpx.HTTPStatusError as error:
                 # The answer to the same vote was lost: it is stored, and said so.
-                assert error.response.status_code == 409
+                refused.add(error.response.status_code)
                 annotator.items = []
 
     threads = [
@@ -89,6 +90,7 @@ def test_no_acknowledged_vote_is_lost_or_doubled(where, kills):
 
         with study.database.read() as db:
             stored = set(db.scalars(select(schema.judgment.c.id)))
+    assert refused <= {409}
     said = set().union(*acknowledged)
     assert len(said) == sum(map(len, acknowledged)) > 20 * kills
     assert said <= stored

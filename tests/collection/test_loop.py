@@ -39,9 +39,13 @@ def knows(rows):
 @pytest.mark.slow
 def test_from_candidates_to_a_model(tmp_path, tiny_base, capsys):
     rows = [json.loads(line) for line in SUPPORT_DESK.read_text().splitlines()]
-    plain = [row for row in rows if not set("*`_$\\<>[]#|~") & set(row["response_a"] + row["response_b"])]
+    plain = [
+        row for row in rows if not set("*`_$\\<>[]#|~") & set(row["response_a"] + row["response_b"])
+    ]
     candidates = tmp_path / "candidates.jsonl"
-    unlabelled = [{k: row[k] for k in ("prompt", "response_a", "response_b", "topic")} for row in plain]
+    unlabelled = [
+        {k: row[k] for k in ("prompt", "response_a", "response_b", "topic")} for row in plain
+    ]
     candidates.write_text("".join(json.dumps(row) + "\n" for row in unlabelled))
     target = tmp_path / "desk.db"
     assert run("add", target, candidates, "--overlap", "2") == 0
@@ -61,7 +65,9 @@ def test_from_candidates_to_a_model(tmp_path, tiny_base, capsys):
     assert report
     labels = {(row["response_a"], row["response_b"]): row["label"] for row in plain}
     right = 0
-    exported = [json.loads(line) for path in (train, test) for line in path.read_text().splitlines()]
+    exported = [
+        json.loads(line) for path in (train, test) for line in path.read_text().splitlines()
+    ]
     for row in exported:
         a, b = row["response_a"][0]["content"], row["response_b"][0]["content"]
         label = labels.get((a, b)) or {"a": "b", "b": "a"}[labels[b, a]]

@@ -14,6 +14,7 @@ from ..conftest import SHARED
 M = [{"role": "user", "content": "Hi there"}]
 A, B = {"role": "assistant", "content": "good"}, {"role": "assistant", "content": "bad"}
 # format, row, expected (better reply, worse reply, p) of its first pair
+J = {"annotator": "x", "kind": "vote", "created_at": 1.0}
 SAMPLES = [
     ("trl", {"prompt": "q", "chosen": "good", "rejected": "bad", "margin": 2}, 1.0),
     ("trl", {"prompt": M, "chosen": [A], "rejected": [B]}, 1.0),
@@ -47,15 +48,19 @@ SAMPLES = [
             "reply_b": [B],
             "group": "g",
             "judgments": [
-                {"key": "1", "answer": "b", "kind": "vote"},
-                {"key": "2", "answer": "a", "kind": "vote", "supersedes": "1"},
-                {"key": "3", "answer": "b", "kind": "retest"},
-                {"key": "4", "answer": "skip", "kind": "vote"},
+                {**J, "key": "1", "answer": "b"},
+                {**J, "key": "2", "answer": "a", "supersedes": "1"},
+                {**J, "key": "3", "answer": "b", "kind": "retest"},
+                {**J, "key": "4", "answer": "skip"},
             ],
         },
         1.0,
     ),
-    ("two-replies", {"prompt": "q", "response_a": "good", "response_b": "bad", "p": 0.8, "label": "a"}, 0.8),
+    (
+        "two-replies",
+        {"prompt": "q", "response_a": "good", "response_b": "bad", "p": 0.8, "label": "a"},
+        0.8,
+    ),
     (
         "helpsteer2",
         {"prompt": "q", "response_1": "good", "response_2": "bad", "preference_strength": -2},
@@ -146,7 +151,11 @@ def test_every_reader_has_a_sample():
     [
         {"prompt": "q", "response_a": "x", "response_b": "y", "model_a": "m", "model_b": "n"},
         {"question": "q", "replies": [{"text": "x", "model": "m"}, {"text": "y", "model": "n"}]},
-        {"prompt": "q", "replies": ["x", "y"], "models": ["m", {"model": "n", "sampling": {"t": 1}}]},
+        {
+            "prompt": "q",
+            "replies": ["x", "y"],
+            "models": ["m", {"model": "n", "sampling": {"t": 1}}],
+        },
     ],
 )
 def test_candidates_have_origins_and_no_label(tmp_path, row):
@@ -161,10 +170,10 @@ def test_candidates_have_origins_and_no_label(tmp_path, row):
 
 def test_a_resolution_outweighs_votes_and_both_bad_leaves(tmp_path):
     row = {"prompt": M, "reply_a": [A], "reply_b": [B], "judgments": []}
-    votes = [{"key": str(n), "answer": "b", "kind": "vote"} for n in range(3)]
-    resolved = [*votes, {"key": "r", "answer": "a", "kind": "resolution"}]
-    bad = [{"key": "x", "answer": "both_bad", "kind": "vote"}]
-    rows = [{**row, "judgments": j} for j in (resolved, bad, [{"key": "y", "answer": "?"}])]
+    votes = [{**J, "key": str(n), "answer": "b"} for n in range(3)]
+    resolved = [*votes, {**J, "key": "r", "answer": "a", "kind": "resolution"}]
+    bad = [{**J, "key": "x", "answer": "both_bad"}]
+    rows = [{**row, "judgments": j} for j in (resolved, bad, [{**J, "key": "y", "answer": "?"}])]
     tally = Tally()
     reading = read(write(tmp_path / "d.jsonl", rows))
     assert [pair.p for pair in pairs_of(reading, tally)] == [1.0]

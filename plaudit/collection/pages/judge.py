@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
+from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, and_, select, update
 
 from plaudit.collection import schema as s
+from plaudit.collection.adding import storable
 from plaudit.collection.assignment import Assignment, assign, assignments
 from plaudit.collection.desk import Desk, Visitor, allowed, desk_of
 from plaudit.collection.judging import Answer, Recent, edit, recent, undo, vote
-from plaudit.collection.people import Person
+from plaudit.collection.people import Person, has_account
 from plaudit.collection.rendering import render_turns
 from plaudit.collection.study import guideline_of, settings_of
 
@@ -25,22 +26,31 @@ Judge = Annotated[Visitor, Depends(allowed("annotator", "owner"))]
 AHEAD = 3  # on the screen, and two prefetched
 
 
-class Given(BaseModel):
+Text = Annotated[str, AfterValidator(storable)]
+Number = Annotated[int, Path(ge=1, le=2**62)]
+
+
+class Key(BaseModel):
+    """A request that is the same request however often it is sent."""
+
+    key: Text = Field(min_length=8, max_length=64)
+
+
+class Given(Key):
     """An answer as the screen sends it; judging.Answer checks the rest."""
 
-    key: str = Field(min_length=8, max_length=64)
     answer: str
     strength: int | None = None
-    reasons: list[str] = Field(default=[], max_length=20)
-    rationale: str = ""
-    report: str = ""
+    reasons: list[Text] = Field(default=[], max_length=20)
+    rationale: Text = ""
+    report: Text = ""
     active_ms: int | None = Field(default=None, ge=0, le=2**31 - 1)
     wall_ms: int | None = Field(default=None, ge=0, le=2**31 - 1)
     first_input_ms: int | None = Field(default=None, ge=0, le=2**31 - 1)
-    guideline: int | None = None
+    guideline: int | None = Field(default=None, ge=0, le=2**31 - 1)
 
     def answered(self) -> Answer:
-        values = self.model_dump(include=set(Given.model_fields))
+        values = self.model_dump(exclude={"token"})
         return Answer(**{**values, "reasons": tuple(self.reasons)})
 
 
@@ -48,8 +58,10 @@ class Vote(Given):
     token: str = Field(min_length=32, max_length=32)
 
 
-class Key(BaseModel):
-    key: str = Field(min_length=8, max_length=64)
+class Undo(Key):
+    """With the token of the comparison that the screen takes back, where it knows it."""
+
+    token: str | None = Field(default=None, min_length=32, max_length=32)
 
 
 class Preferences(BaseModel):
@@ -61,9 +73,12 @@ class Preferences(BaseModel):
 def screen(request: Request, visitor: Judge) -> Response:
     desk = desk_of(request)
     version, guideline = desk.study.guideline()
+    with desk.study.database.read() as db:
+        returns = has_account(db, visitor.person)
     return desk.page(
         request,
         "judge.html",
+        account=returns,
         guideline=guideline,
         guideline_version=version,
         preferences=visitor.person.preferences,
@@ -73,7 +88,8 @@ def screen(request: Request, visitor: Judge) -> Response:
 @router.post("/api/next")
 def next_comparisons(request: Request, visitor: Judge) -> dict[str, Any]:
     desk = desk_of(request)
-    return desk.study.database.transact(lambda db: _next(db, desk, visitor.person))
+    found = desk.study.database.transact(lambda db: _next(db, desk, visitor.person))
+    return _rendered(found)
 
 
 @router.post("/api/votes")
@@ -87,20 +103,22 @@ def store_vote(request: Request, visitor: Judge, given: Vote) -> dict[str, Any]:
         number = vote(db, visitor.person, given.token, answer)
         return {"number": number, **_next(db, desk, visitor.person)}
 
-    return desk.study.database.transact(work)
+    return _rendered(desk.study.database.transact(work))
 
 
 @router.post("/api/undo")
-def take_back(request: Request, visitor: Judge, given: Key) -> dict[str, Any]:
+def take_back(request: Request, visitor: Judge, given: Undo) -> dict[str, Any]:
     desk = desk_of(request)
 
     def work(db: Connection) -> dict[str, Any]:
         lease = settings_of(db).lease_seconds
-        token = undo(db, visitor.person, given.key, lease)
+        token = undo(db, visitor.person, given.key, lease, given.token)
         item = assignments(db, and_(s.assignment.c.token == token)) if token else []
-        return {"item": _shown(item[0]) if item else None, **_progress(db, desk, visitor.person)}
+        return {"items": item, **_progress(db, desk, visitor.person)}
 
-    return desk.study.database.transact(work)
+    found = _rendered(desk.study.database.transact(work))
+    items = found.pop("items")
+    return {**found, "item": items[0] if items else None}
 
 
 @router.get("/api/recent")
@@ -110,7 +128,7 @@ def own_recent(request: Request, visitor: Judge) -> dict[str, list[Recent]]:
 
 
 @router.get("/api/judgments/{number}")
-def show_again(request: Request, visitor: Judge, number: int) -> dict[str, Any]:
+def show_again(request: Request, visitor: Judge, number: Number) -> dict[str, Any]:
     """One of the person's last ten answers with its comparison, sides as they were."""
     with desk_of(request).study.database.read() as db:
         mine = next((r for r in recent(db, visitor.person) if r.number == number), None)
@@ -121,7 +139,7 @@ def show_again(request: Request, visitor: Judge, number: int) -> dict[str, Any]:
 
 
 @router.post("/api/judgments/{number}")
-def change(request: Request, visitor: Judge, number: int, given: Given) -> dict[str, Any]:
+def change(request: Request, visitor: Judge, number: Number, given: Given) -> dict[str, Any]:
     answer = given.answered()
     database = desk_of(request).study.database
     return {"number": database.transact(lambda db: edit(db, visitor.person, number, answer))}
@@ -141,16 +159,27 @@ def prefer(request: Request, visitor: Judge, given: Preferences) -> dict[str, An
 
 def _next(db: Connection, desk: Desk, person: Person) -> dict[str, Any]:
     items = assign(db, person, settings_of(db), AHEAD)
-    return {"items": [_shown(item) for item in items], **_progress(db, desk, person)}
+    return {"items": items, **_progress(db, desk, person)}
 
 
 def _progress(db: Connection, desk: Desk, person: Person) -> dict[str, Any]:
+    """The person's own count exactly, the study's in twentieths.
+
+    A finer count of the study would stand still at a gold comparison, and so give it away.
+    """
     judged = db.scalar(select(s.annotator.c.judged).where(s.annotator.c.id == person.id))
     version, _ = guideline_of(db)
+    overview = desk.watch.overview
+    share = overview.complete / max(overview.comparisons - overview.gold, 1)
     return {
-        "progress": {"judged": judged, "asked": desk.watch.overview.asked},
+        "progress": {"judged": judged, "percent": 5 * int(20 * share)},
         "guideline": version,
     }
+
+
+def _rendered(found: dict[str, Any]) -> dict[str, Any]:
+    """The answer with its comparisons as HTML; outside of the transaction, which others await."""
+    return {**found, "items": [_shown(item) for item in found["items"]]}
 
 
 def _shown(item: Assignment) -> dict[str, Any]:

@@ -14,7 +14,18 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi import (
+    APIRouter,
+    Depends,
+    File,
+    Form,
+    HTTPException,
+    Query,
+    Request,
+    Response,
+    UploadFile,
+)
+from fastapi import Path as Parameter
 from fastapi.responses import FileResponse, HTMLResponse
 from sqlalchemy import Connection, func, select, update
 from starlette.background import BackgroundTask
@@ -34,6 +45,8 @@ Owner = Annotated[Visitor, Depends(allowed("owner"))]
 Reader = Annotated[Visitor, Depends(allowed("owner", "reader"))]
 PAGE = 20
 Text = Annotated[str, Form()]
+Page = Annotated[int, Query(ge=0, le=10_000)]
+Number = Annotated[int, Parameter(ge=1, le=2**62)]
 
 
 def _done(message: str) -> HTMLResponse:
@@ -85,7 +98,7 @@ def annotators(request: Request, visitor: Reader) -> Response:
 
 @router.post("/annotators/{annotator}/active")
 def bar(
-    request: Request, visitor: Owner, annotator: int, active: Annotated[bool, Form()]
+    request: Request, visitor: Owner, annotator: Number, active: Annotated[bool, Form()]
 ) -> Response:
     actor = visitor.person.pseudonym
     database = desk_of(request).study.database
@@ -94,7 +107,7 @@ def bar(
 
 
 @router.post("/annotators/{annotator}/erase")
-def forget(request: Request, visitor: Owner, annotator: int) -> Response:
+def forget(request: Request, visitor: Owner, annotator: Number) -> Response:
     actor = visitor.person.pseudonym
     desk_of(request).study.database.transact(lambda db: erase(db, annotator, actor))
     return _reload(request, "/owner/annotators")
@@ -108,16 +121,23 @@ def _reload(request: Request, path: str) -> Response:
 
 
 @router.get("/queue")
-def queue(request: Request, visitor: Owner, page: int = 0) -> Response:
+def queue(request: Request, visitor: Owner, page: Page = 0) -> Response:
     desk = desk_of(request)
     overview = desk.watch.refresh() if not desk.watch.overview.queue else desk.watch.overview
+    j = s.judgment
     with desk.study.database.read() as db:
+        newest = select(j.c.comparison, j.c.report).order_by(j.c.id.desc()).limit(2000).subquery()
+        reports = [
+            {"report": row.report, **_card(db, row.comparison)}
+            for row in db.execute(select(newest).where(newest.c.report != "").limit(PAGE)).all()
+        ]
         waiting = [c for c in overview.queue if not _resolved(db, c)]
         shown = [_card(db, c) for c in waiting[page * PAGE : (page + 1) * PAGE]]
     return desk.page(
         request,
         "queue.html",
         cards=shown,
+        reports=reports,
         overview=overview,
         page=page,
         more=len(waiting) > (page + 1) * PAGE,
@@ -127,7 +147,7 @@ def queue(request: Request, visitor: Owner, page: int = 0) -> Response:
 
 @router.post("/queue/{comparison}")
 def settle(
-    request: Request, visitor: Owner, comparison: int, answer: Text, key: Text, note: Text = ""
+    request: Request, visitor: Owner, comparison: Number, answer: Text, key: Text, note: Text = ""
 ) -> Response:
     """The owner's word; a and b are the canonical sides, which is how the queue shows them."""
     database = desk_of(request).study.database
@@ -179,7 +199,7 @@ def _card(db: Connection, comparison: int) -> dict[str, Any]:
 
 
 @router.get("/gold")
-def gold(request: Request, visitor: Owner, page: int = 0) -> Response:
+def gold(request: Request, visitor: Owner, page: Page = 0) -> Response:
     """Gold comparisons, and those that all of several people agreed on, to promote."""
     desk = desk_of(request)
     c, j = s.comparison, s.judgment
@@ -194,7 +214,10 @@ def gold(request: Request, visitor: Owner, page: int = 0) -> Response:
         ).all()
         cards = [_card(db, i) for i in ids]
         # Among the newest votes, so that the page costs the same in a large study.
-        newest = select(j.c.comparison, j.c.answer).where(j.c.kind == "vote")
+        later = j.alias()
+        newest = select(j.c.comparison, j.c.annotator, j.c.answer).where(
+            j.c.kind == "vote", ~select(later.c.id).where(later.c.supersedes == j.c.id).exists()
+        )
         newest_votes = newest.order_by(j.c.id.desc()).limit(2000).subquery()
         agreed = db.scalars(
             select(newest_votes.c.comparison)
@@ -202,7 +225,7 @@ def gold(request: Request, visitor: Owner, page: int = 0) -> Response:
             .where(c.c.gold.is_(None), newest_votes.c.answer.in_(("a", "b")))
             .group_by(newest_votes.c.comparison)
             .having(
-                func.count() >= 3,
+                func.count(newest_votes.c.annotator.distinct()) >= 3,
                 func.min(newest_votes.c.answer) == func.max(newest_votes.c.answer),
             )
             .limit(10)
@@ -221,7 +244,7 @@ def gold(request: Request, visitor: Owner, page: int = 0) -> Response:
 
 
 @router.post("/gold/{comparison}")
-def set_gold(request: Request, visitor: Owner, comparison: int, answer: Text = "") -> Response:
+def set_gold(request: Request, visitor: Owner, comparison: Number, answer: Text = "") -> Response:
     """Make a comparison gold with this answer, or gold no more with none."""
     if answer not in ("", "a", "b", "tie"):
         raise DataError(f"gold is a, b or tie, found {answer!r}")
@@ -229,11 +252,20 @@ def set_gold(request: Request, visitor: Owner, comparison: int, answer: Text = "
 
     def work(db: Connection) -> None:
         c = s.comparison
-        # Gold is asked by its own rate, so it holds no open slots.
-        values = {"gold": answer or None, "slots": 0}
-        done = db.execute(update(c).where(c.c.id == comparison).values(**values))
-        if not done.rowcount:
+        overlap = db.scalar(select(c.c.overlap).where(c.c.id == comparison))
+        if overlap is None:
             raise HTTPException(404, "no such comparison")
+        # Gold is asked by its own rate and holds no slots; what is gold no more has its own again.
+        values: dict[str, Any] = {"gold": answer or None, "gold_since": time.time(), "slots": 0}
+        if not answer:
+            a = s.assignment
+            taken = select(func.count()).where(
+                a.c.comparison == comparison,
+                a.c.kind == "vote",
+                a.c.state.in_(("leased", "done")),
+            )
+            values |= {"gold_since": None, "slots": overlap - (db.scalar(taken) or 0)}
+        db.execute(update(c).where(c.c.id == comparison).values(**values))
         verb = "make gold" if answer else "gold no more"
         audit(db, visitor.person.pseudonym, verb, comparison=comparison, answer=answer)
 
@@ -292,6 +324,9 @@ def setup(request: Request, visitor: Owner) -> Response:
     with desk.study.database.read() as db:
         lines = db.execute(select(s.audit).order_by(s.audit.c.id.desc()).limit(30)).mappings()
         audited = [dict(line) for line in lines]
+        i = s.invitation
+        still = select(i).where(i.c.uses > 0, i.c.expires_at > time.time()).order_by(i.c.id)
+        links = [dict(link) for link in db.execute(still).mappings()]
     return desk.page(
         request,
         "setup.html",
@@ -299,6 +334,7 @@ def setup(request: Request, visitor: Owner) -> Response:
         guideline=guideline,
         roles=ROLES,
         audited=audited,
+        links=links,
         here="setup",
     )
 
@@ -309,16 +345,27 @@ def new_link(
     visitor: Owner,
     role: Text = "annotator",
     uses: Annotated[int, Form()] = 1,
-    days: Annotated[float, Form()] = 7,
+    days: Annotated[float, Form(gt=0, le=90, allow_inf_nan=False)] = 7,
 ) -> Response:
     desk = desk_of(request)
     actor = visitor.person.pseudonym
-    token = desk.study.database.transact(
-        lambda db: invite(db, role, actor, uses, min(max(days, 0.01), 90) * 86400)
-    )
+    token = desk.study.database.transact(lambda db: invite(db, role, actor, uses, days * 86400))
     base = request.base_url.replace(scheme="https") if desk.config.https else request.base_url
     link = f"{str(base).rstrip('/')}/join/{token}"
     return desk.page(request, "link.html", link=link, role=role, uses=uses)
+
+
+@router.post("/invitations/{number}/revoke")
+def revoke(request: Request, visitor: Owner, number: Number) -> Response:
+    """The link works no more."""
+    i = s.invitation
+
+    def work(db: Connection) -> None:
+        db.execute(update(i).where(i.c.id == number).values(uses=0))
+        audit(db, visitor.person.pseudonym, "revoke invitation", number=number)
+
+    desk_of(request).study.database.transact(work)
+    return _done("The link works no more.")
 
 
 @router.post("/settings")
@@ -329,9 +376,9 @@ def change_settings(
     question: Text,
     mode: Text,
     overlap: Annotated[int, Form()],
-    lease_minutes: Annotated[float, Form()],
-    gold_rate: Annotated[float, Form()],
-    retest_rate: Annotated[float, Form()],
+    lease_minutes: Annotated[float, Form(gt=0, le=10_080, allow_inf_nan=False)],
+    gold_rate: Annotated[float, Form(ge=0, le=50, allow_inf_nan=False)],
+    retest_rate: Annotated[float, Form(ge=0, le=50, allow_inf_nan=False)],
     reasons: Text = "",
 ) -> Response:
     desk_of(request).study.change(

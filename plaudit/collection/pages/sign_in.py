@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Annotated
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
@@ -23,7 +24,6 @@ from plaudit.collection.people import (
     sign_in,
     sign_out,
 )
-from plaudit.collection.security import COOKIE
 from plaudit.errors import DataError
 
 router = APIRouter()
@@ -53,6 +53,7 @@ def show_invitation(request: Request, token: str) -> Response:
         if not desk.join_limit.allows(address_of(request)):
             raise HTTPException(429, "too many links tried; wait some minutes")
         raise HTTPException(404, "this link is used up or has expired; ask for a new one")
+    visitor_of(request)  # so that the page can say who is signed in already
     return desk.page(request, "join.html", token=token, role=role, error="")
 
 
@@ -85,15 +86,16 @@ def show_sign_in(request: Request) -> Response:
 def use_account(request: Request, email: Field, password: Field) -> Response:
     own_page(request)
     desk = desk_of(request)
-    keys = (f"account {email.strip().lower()}", f"address {address_of(request)}")
-    if not all(desk.sign_in_limit.allows(key, counted=False) for key in keys):
+    tried = sha256(email.strip().lower().encode()).hexdigest()
+    limits = ((desk.sign_in_limit, tried), (desk.address_limit, address_of(request)))
+    if not all(limit.allows(key, counted=False) for limit, key in limits):
         error = "Too many attempts; wait ten minutes."
         return desk.page(request, "sign_in.html", 429, error=error)
     with desk.study.database.read() as db:
         person, hashed = account(db, email)
     if not right_password(hashed, password) or person is None:
-        for key in keys:
-            desk.sign_in_limit.allows(key)
+        for limit, key in limits:
+            limit.allows(key)
         error = "No account has this e-mail address and password."
         return desk.page(request, "sign_in.html", 400, error=error)
     session = desk.study.database.transact(lambda db: sign_in(db, person))
@@ -106,5 +108,5 @@ def use_account(request: Request, email: Field, password: Field) -> Response:
 def leave(request: Request, visitor: SignedIn, response: Response) -> dict[str, bool]:
     desk = desk_of(request)
     desk.study.database.transact(lambda db: sign_out(db, visitor.token))
-    response.delete_cookie(COOKIE, path=root_of(request) or "/")
+    response.delete_cookie(desk.guard.cookie, path=root_of(request) or "/")
     return {"done": True}

@@ -99,12 +99,9 @@ function answered(data, body) {
 
 // Comparisons that the outbox still answers are not shown again.
 function take(items) {
-  const waiting = new Map();
-  for (const { path, body } of outbox.read()) {
-    if (path === "/api/votes") waiting.set(body.token, true);
-  }
-  const held = new Set(state.items.map((item) => item.token));
-  const fresh = items.filter((item) => !held.has(item.token) && !waiting.has(item.token) && !(state.past.at(-1)?.token === item.token && outbox.read().length));
+  const known = new Set([...state.items, ...state.past].map((item) => item.token));
+  for (const { body } of outbox.read()) known.add(body.token);
+  const fresh = items.filter((item) => !known.has(item.token));
   const empty = !state.items.length;
   state.items.push(...fresh);
   if (empty) show();
@@ -156,15 +153,23 @@ function clear() {
   Object.assign(state, { choice: null, report: "", shownAt: performance.now(), active: 0, lastTick: performance.now(), firstInput: null });
   $("note").value = "";
   for (const chip of $("bar").querySelectorAll(".chip")) chip.setAttribute("aria-pressed", "false");
-  for (const level of $("graded").querySelectorAll(".level")) level.setAttribute("aria-checked", "false");
+  for (const level of $("graded").querySelectorAll(".level")) level.setAttribute("aria-pressed", "false");
   $("submit").disabled = true;
 }
 
-function progress({ judged, asked }) {
-  $("progress").textContent = asked ? `${judged} judged by you · about ${asked} still asked for` : `${judged} judged by you`;
+function progress({ judged, percent }) {
+  $("progress").textContent = `${judged} judged by you · the study is ${percent} % done`;
 }
 
 function connection(text) {
+  badge.connection = text;
+  showBadge();
+}
+
+// What stays on the screen until it is over: no connection, or an earlier judgment being changed.
+const badge = { connection: "", editing: "" };
+function showBadge() {
+  const text = badge.connection || badge.editing;
   $("connection").hidden = !text;
   $("connection").textContent = text;
 }
@@ -223,6 +228,8 @@ function answer(value, strength = null, extra = {}) {
   const path = state.editing ? `/api/judgments/${state.editing.number}` : "/api/votes";
   if (state.editing) {
     state.editing = null;
+    badge.editing = "";
+    showBadge();
     say(`Changed: ${WORDS[value]}`);
   } else {
     body.token = item.token;
@@ -241,12 +248,12 @@ function undo() {
     show();
     say("Taken back");
   }
-  outbox.add("/api/undo", { key: newKey() });
+  outbox.add("/api/undo", { key: newKey(), token: item?.token ?? null });
 }
 
 function choose(button) {
   state.choice = button;
-  for (const level of $("graded").querySelectorAll(".level")) level.setAttribute("aria-checked", String(level === button));
+  for (const level of $("graded").querySelectorAll(".level")) level.setAttribute("aria-pressed", String(level === button));
   $("submit").disabled = false;
 }
 
@@ -332,12 +339,16 @@ async function edit(number) {
   $("recent").close();
   state.editing = { number, item };
   show();
-  connection(`Changing an earlier judgment (it was: ${WORDS[judgment.answer]}). Esc leaves it as it is`);
+  $("note").value = judgment.rationale;
+  for (const chip of $("bar").querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(judgment.reasons.includes(chip.dataset.reason)));
+  badge.editing = `Changing an earlier judgment (it was: ${WORDS[judgment.answer]}). Esc leaves it as it is`;
+  showBadge();
 }
 
 function leaveEditing() {
   state.editing = null;
-  connection("");
+  badge.editing = "";
+  showBadge();
   show();
 }
 
@@ -415,9 +426,10 @@ for (const button of $("graded").querySelectorAll(".level")) button.addEventList
 for (const chip of $("bar").querySelectorAll(".chip")) {
   chip.addEventListener("click", () => chip.setAttribute("aria-pressed", String(chip.getAttribute("aria-pressed") !== "true")));
 }
-const buttons = { undo, skip, report, diff: toggleDifferences, mode: toggleMode, submit, "open-recent": openRecent, "open-guideline": ANYWHERE.g, "open-keys": ANYWHERE["?"] };
+const buttons = { undo, why: () => $("bar").querySelector(".why").classList.toggle("open"), skip, report, diff: toggleDifferences, mode: toggleMode, submit, "open-recent": openRecent, "open-guideline": ANYWHERE.g, "open-keys": ANYWHERE["?"] };
 for (const [id, action] of Object.entries(buttons)) $(id).addEventListener("click", () => action());
 $("sign-out").addEventListener("click", async () => {
+  if (main.dataset.account === "no" && !confirm("You have no account: after signing out you need a new link. Sign out?")) return;
   await outbox.send();
   await post("/api/sign-out", {}).catch(() => {});
   location.assign(`${root}/sign-in`);

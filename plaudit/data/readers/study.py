@@ -15,6 +15,14 @@ from plaudit.types import Slate, Source
 
 ANSWERS = ("a", "b", "tie", "both_bad", "skip", "withdrawn")
 COUNTED = ("vote", "imported")
+KINDS = (*COUNTED, "retest", "resolution")
+FIELDS = {
+    "answer": ANSWERS,
+    "kind": KINDS,
+    "left": (None, "a", "b"),
+    "strength": (None, 1, 2, 3),
+    "late": (None, False, True),
+}
 
 
 def recognises(row: Row) -> bool:
@@ -26,9 +34,9 @@ def read(row: Row, source: Source) -> Slate:
     if not isinstance(judgments, list) or not all(isinstance(j, dict) for j in judgments):
         raise DataError("'judgments' must be a list of objects")
     for judgment in judgments:
-        if judgment.get("answer") not in ANSWERS:
-            found = judgment.get("answer")
-            raise DataError(f"answer {found!r} is not one of {', '.join(ANSWERS)}")
+        _check(judgment)
+    if row.get("gold") not in (None, "a", "b", "tie"):
+        raise DataError(f"gold is a, b or tie, found {row['gold']!r:.40}")
     counted = current(judgments)
     answers = [j["answer"] for j in counted]
     votes = tuple(float(answers.count(answer)) for answer in ("a", "b", "tie"))
@@ -45,11 +53,27 @@ def read(row: Row, source: Source) -> Slate:
     )
 
 
+def _check(judgment: Mapping[str, Any]) -> None:
+    """Raises DataError on a field that no export writes."""
+    for name, allowed in FIELDS.items():
+        if judgment.get(name) not in allowed:
+            known = ", ".join(str(value) for value in allowed if value is not None)
+            raise DataError(f"{name} {judgment.get(name)!r:.40} is not one of {known}")
+    for name in ("key", "annotator", "created_at"):
+        kinds = (int, float) if name == "created_at" else str
+        if not isinstance(judgment.get(name), kinds):
+            raise DataError(f"a judgment needs {name!r}, found {judgment.get(name)!r:.40}")
+    for name in ("active_ms", "wall_ms", "first_input_ms", "guideline"):
+        value = judgment.get(name)
+        if value is not None and not (type(value) is int and 0 <= value < 2**31):
+            raise DataError(f"{name} must be a whole number, found {value!r:.40}")
+
+
 def current(judgments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """The judgments that count: not superseded, not withdrawn; resolutions alone where any."""
     superseded = {j.get("supersedes") for j in judgments}
     standing = [
         j for j in judgments if j.get("key") not in superseded and j["answer"] != "withdrawn"
     ]
-    resolved = [j for j in standing if j.get("kind") == "resolution"]
-    return resolved or [j for j in standing if j.get("kind", "vote") in COUNTED]
+    resolved = [j for j in standing if j["kind"] == "resolution"]
+    return resolved or [j for j in standing if j["kind"] in COUNTED]
