@@ -51,14 +51,14 @@ def assign(
     a = s.assignment
     held = db.scalars(
         update(a)
-        .where(a.c.annotator == person.id, a.c.state == "leased")
+        .where(a.c.annotator == person.id, s.LEASED)
         .values(leased_until=now + settings.lease_seconds)
         .returning(a.c.id)
     ).all()
     for _ in range(len(held), count):
         if not _assign_one(db, person, settings, now):
             break
-    return assignments(db, and_(a.c.annotator == person.id, a.c.state == "leased"))
+    return assignments(db, and_(a.c.annotator == person.id, s.LEASED))
 
 
 def lock(db: Connection, person: Person) -> None:
@@ -70,7 +70,7 @@ def lock(db: Connection, person: Person) -> None:
 def expire(db: Connection, now: float) -> int:
     """Give back the slots of leases that have run out; returns how many."""
     a = s.assignment
-    run_out = select(a.c.id).where(a.c.state == "leased", a.c.leased_until < now)
+    run_out = select(a.c.id).where(s.LEASED, a.c.leased_until < now)
     ended = db.execute(
         update(a)
         # What another transaction is expiring at this moment is left to it.
@@ -120,20 +120,20 @@ def _find_open(db: Connection, person: Person) -> Any:
     place = db.scalar(select(p.c.place).where(p.c.id == person.id)) or 0
     unseen = (
         select(c.c.id, c.c.place)
-        .where(c.c.slots > 0, _unseen(person))
+        .where(s.OPEN, _unseen(person))
         .order_by(c.c.place, c.c.id)
         .limit(1)
         .with_for_update(of=c, skip_locked=True)
     )
     # Behind one's place lies what was added since, or was held by someone at that moment.
-    searches = [unseen.where(c.c.reopened), unseen.where(c.c.place >= place), unseen]
+    searches = [unseen.where(s.REOPENED), unseen.where(c.c.place >= place), unseen]
     return next((row for search in searches if (row := db.execute(search).one_or_none())), None)
 
 
 def _take_gold(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
     """A gold comparison that the person has not seen, from a random place on."""
     c = s.comparison
-    unseen = select(c.c.id).where(c.c.gold.is_not(None), _unseen(person)).limit(1)
+    unseen = select(c.c.id).where(s.IS_GOLD, _unseen(person)).limit(1)
     from_here = c.c.place >= _random.randrange(1 << 53)
     found = db.scalar(unseen.where(from_here).order_by(c.c.place)) or db.scalar(
         unseen.order_by(c.c.place)

@@ -55,9 +55,7 @@ class Ballots:
         c = s.comparison
         self._gold = {
             row.id: (row.gold, row.gold_since or 0.0)
-            for row in db.execute(
-                select(c.c.id, c.c.gold, c.c.gold_since).where(c.c.gold.is_not(None))
-            )
+            for row in db.execute(select(c.c.id, c.c.gold, c.c.gold_since).where(s.IS_GOLD))
         }
         self._read_facts(db)
         return before != (len(self._rows), self._gold)

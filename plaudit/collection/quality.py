@@ -284,15 +284,15 @@ def counts_of(db: Connection) -> dict[str, int]:
     """Counts over all comparisons, from the indexes."""
     c = s.comparison
     total = db.scalar(select(func.count()).select_from(c)) or 0
-    gold = db.scalar(select(func.count()).where(c.c.gold.is_not(None))) or 0
-    still = select(func.count(), func.coalesce(func.sum(c.c.slots), 0)).where(c.c.slots > 0)
+    gold = db.scalar(select(func.count()).select_from(c).where(s.IS_GOLD)) or 0
+    still = select(func.count(), func.coalesce(func.sum(c.c.slots), 0)).select_from(c).where(s.OPEN)
     unfinished, asked = db.execute(still).one()
     a = s.assignment
     held = (
         select(func.count(), func.count(c.c.id.distinct()).filter(c.c.slots <= 0))
         .select_from(a)
         .join(c, c.c.id == a.c.comparison)
-        .where(a.c.state == "leased", a.c.kind == "vote", c.c.gold.is_(None))
+        .where(s.LEASED, a.c.kind == "vote", c.c.gold.is_(None))
     )
     leases, last_slot_held = db.execute(held).one()
     return {

@@ -30,6 +30,10 @@ from sqlalchemy import (
 )
 
 __all__ = [
+    "IS_GOLD",
+    "LEASED",
+    "OPEN",
+    "REOPENED",
     "annotator",
     "assignment",
     "audit",
@@ -137,6 +141,11 @@ comparison = Table(
     Column("columns", JSON, nullable=False),
     Column("created_at", Float, nullable=False),
 )
+# Spelled out in queries too: a partial index serves no query whose condition is a parameter.
+OPEN = text("comparison.slots > 0")
+REOPENED = text("comparison.slots > 0 AND comparison.reopened")
+IS_GOLD = text("comparison.gold IS NOT NULL")
+LEASED = text("assignment.state = 'leased'")
 Index(
     "ix_comparison_open",
     comparison.c.place,

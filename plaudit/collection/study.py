@@ -258,7 +258,7 @@ class Study:
         """How many comparisons, judgments that count, and opinions still asked for."""
         c = s.comparison
         with self.database.read() as db:
-            open_slots = select(func.coalesce(func.sum(c.c.slots), 0)).where(c.c.slots > 0)
+            open_slots = select(func.coalesce(func.sum(c.c.slots), 0)).where(s.OPEN)
             return {
                 "comparisons": db.scalar(select(func.count()).select_from(c)) or 0,
                 "judgments": db.scalar(_standing_count()) or 0,
