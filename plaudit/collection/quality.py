@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,7 +46,8 @@ from plaudit.statistics.conduct import (
 
 __all__ = ["AnnotatorFacts", "Overview", "Watch", "assess"]
 
-SAMPLE = 20_000  # comparisons that agreement and the annotator model are computed on, the newest
+SAMPLE = 20_000  # comparisons that agreement is computed on, the newest
+MODEL_SAMPLE = 5_000  # those that the annotator model is fitted on, in about a second
 QUEUE = 200
 UNLIKELY = 0.001
 Mask = NDArray[np.bool_]
@@ -102,10 +103,11 @@ def assess(
     vote = stands & (ballots.kind == VOTE)
     counted = vote & ~gold
     judged = np.unique(ballots.comparison[counted & (ballots.answer != SKIP)])
-    newest = judged[-SAMPLE:]
-    sample = counted & (ballots.comparison >= (newest[0] if len(newest) else 0))
+    sample, model_sample = (
+        counted & np.isin(ballots.comparison, judged[-size:]) for size in (SAMPLE, MODEL_SAMPLE)
+    )
     queue, disagreements = _queue(ballots, counted, stands)
-    annotators = _annotators(ballots, vote, sample, gold, settings)
+    annotators = _annotators(ballots, vote, model_sample, gold, settings)
     recent = ballots.created_at[vote]
     on_left = counted & (ballots.value * ballots.side > 0)
     on_right = counted & (ballots.value * ballots.side < 0)
@@ -187,11 +189,12 @@ def _annotators(
         count,
     )
     reliability = _reliability(ballots, sample, people)
+    active = ballots.active_seconds
     facts = []
     for k in np.argsort(-n, kind="stable").tolist():
         if not n[k] and not skips[k]:
             continue
-        seconds = ballots.active_seconds[said & (member == k)]
+        seconds = active[said & (member == k)]
         facts.append(
             AnnotatorFacts(
                 id=int(people[k]),
@@ -306,7 +309,7 @@ def counts_of(db: Connection) -> dict[str, int]:
 class Watch:
     """Keeps an Overview at most half a minute old, computed in a thread."""
 
-    def __init__(self, database: Database, every: float = 10.0) -> None:
+    def __init__(self, database: Database, every: float = 15.0) -> None:
         self._database = database
         self._every = every
         self._ballots = Ballots()
@@ -314,6 +317,8 @@ class Watch:
         self._one = threading.Lock()  # a page may ask for new numbers while the thread counts
         self._stop = False
         self._thread: threading.Thread | None = None
+        self._found: Any = None  # counts and settings of the last assessment
+        self._assessed = 0.0
         self.overview = Overview()
 
     def start(self) -> None:
@@ -331,9 +336,15 @@ class Watch:
         """Compute it now."""
         with self._one:
             with self._database.read() as db:
-                self._ballots.refresh(db)
-                counts, settings = counts_of(db), settings_of(db)
-            self.overview = assess(self._ballots, counts, settings, time.time())
+                new = self._ballots.refresh(db)
+                found = counts_of(db), settings_of(db)
+            now = time.time()
+            # The last hour and day move by themselves, so what is five minutes old is computed again.
+            if new or found != self._found or now - self._assessed > 300:
+                self.overview = assess(self._ballots, *found, now)
+                self._found, self._assessed = found, now
+            else:
+                self.overview = replace(self.overview, at=now)
             return self.overview
 
     def _run(self) -> None:

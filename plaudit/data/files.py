@@ -14,6 +14,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
@@ -75,7 +76,12 @@ def _text_file_rows(path: Path, kind: str, packed: str | None) -> Rows:
     try:
         with _open(path, packed) as file:
             yield from _text_rows(str(path), kind, file)
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{path}: not UTF-8 text (byte {error.start} of a part of it); save it as UTF-8 "
+            "(in a spreadsheet: 'CSV UTF-8')"
+        ) from error
+    except (OSError, EOFError) as error:
         raise DataError(f"{path}: cannot be read to its end: {error}") from error
 
 
@@ -100,7 +106,7 @@ def _jsonl(file: TextIO, _name: str) -> Iterator[tuple[int, Row | BadRow]]:
             continue
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield number, BadRow(f"not JSON: {error}")
             continue
         if isinstance(row, dict):
@@ -113,7 +119,7 @@ def _json(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:
     text = file.read()
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         if text.lstrip().startswith("{"):  # one object a line under the name .json
             yield from _jsonl(io.StringIO(text), name)
             return
@@ -129,10 +135,14 @@ def _json(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:
 
 
 def _csv(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:
-    reader = csv.reader(file)
-    header = next(reader, None)
-    if header is None:
+    lines = iter(file)
+    first = next(lines, None)
+    if first is None:
         raise DataError(f"{name}: empty; expected a header line with the columns' names")
+    # Spreadsheets write semicolons where the comma is the decimal mark.
+    mark = max(",;\t", key=first.count)
+    reader = csv.reader(chain([first], lines), delimiter=mark)
+    header = [column.strip() for column in next(reader)]
     for fields in reader:
         if not fields:
             continue

@@ -285,3 +285,29 @@ def test_missing_and_broken_files_are_one_clear_error(tmp_path):
     assert (
         "2 fields where the header has 3 (prompt, chosen, rejected)" in reading.problems[0].reason
     )
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_spreadsheets_of_any_country_are_read(tmp_path, mark):
+    path = tmp_path / "desk.csv"
+    rows = [["question ", " answer_1", "answer_2", "better"], ["q?", "a, b; c", "no", "a"]]
+    path.write_text("\n".join(mark.join(f'"{v}"' for v in row) for row in rows), "utf-8-sig")
+    flag = "prompt=question,reply_a=answer_1,reply_b=answer_2,label=better"
+    (pair,) = pairs_of(read(str(path), columns=flag))
+    assert (pair.p, pair.a.turns[-1].content) == (1.0, "a, b; c")
+
+
+def test_text_that_is_not_utf8_says_what_to_do(tmp_path):
+    path = tmp_path / "desk.csv"
+    path.write_bytes("prompt,response_a,response_b,label\nGrüße,a,b,a\n".encode("latin-1"))
+    with pytest.raises(DataError, match="save it as UTF-8"):
+        list(read(str(path)))
+
+
+def test_json_nested_without_end_is_a_bad_row(tmp_path):
+    path = tmp_path / "d.jsonl"
+    row = '{"prompt": "q", "chosen": "x", "rejected": "y"}\n'
+    path.write_text(row * 3 + "[" * 200_000 + "\n")
+    reading = read(str(path))
+    assert len(list(reading)) == 3
+    assert reading.bad == 1

@@ -234,7 +234,7 @@ function answer(value, strength = null, extra = {}) {
   } else {
     body.token = item.token;
     state.past = [...state.past, state.items.shift()].slice(-10);
-    say(`Saved: ${WORDS[value]}. U undoes it`);
+    say(outbox.wait || !navigator.onLine ? `Kept here: ${WORDS[value]}. U undoes it` : `Saved: ${WORDS[value]}. U undoes it`);
   }
   show();
   outbox.add(path, body);
