@@ -23,5 +23,8 @@ with tempfile.TemporaryDirectory() as folder:
     lines = refused.stderr.strip().splitlines()
     assert len(lines) == 1, refused.stderr
     assert "pip install 'plaudit[model]'" in lines[0], refused.stderr
+    collect = subprocess.run([plaudit_command, "collect", "x.db"], capture_output=True, text=True)
+    assert collect.returncode == 2, collect
+    assert "pip install 'plaudit[collect]'" in collect.stderr, collect.stderr
 assert "torch" not in sys.modules
 print(f"core alone: plaudit {plaudit.__version__} reads, checks, and says: {lines[0]}")

@@ -107,7 +107,8 @@ def _assign_one(db: Connection, person: Person, settings: StudySettings, now: fl
     if 0 <= draw < settings.retest_rate and _take_retest(db, person, settings, now):
         return True
     c, p = s.comparison, s.annotator
-    db.execute(update(c).where(c.c.id == found.id).values(slots=c.c.slots - 1))
+    taken = {"slots": c.c.slots - 1, "reopened": and_(c.c.reopened, c.c.slots > 1)}
+    db.execute(update(c).where(c.c.id == found.id).values(**taken))
     later = update(p).where(p.c.id == person.id, p.c.place < found.place)
     db.execute(later.values(place=found.place))
     _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
@@ -120,13 +121,18 @@ def _find_open(db: Connection, person: Person) -> Any:
     place = db.scalar(select(p.c.place).where(p.c.id == person.id)) or 0
     unseen = (
         select(c.c.id, c.c.place)
-        .where(s.OPEN, _unseen(person))
+        .where(_unseen(person))
         .order_by(c.c.place, c.c.id)
         .limit(1)
         .with_for_update(of=c, skip_locked=True)
     )
     # Behind one's place lies what was added since, or was held by someone at that moment.
-    searches = [unseen.where(s.REOPENED), unseen.where(c.c.place >= place), unseen]
+    # The first has its slots as a parameter, lest the index of all open ones be taken for it.
+    searches = [
+        unseen.where(s.REOPENED, c.c.slots > 0),
+        unseen.where(s.OPEN, c.c.place >= place),
+        unseen.where(s.OPEN),
+    ]
     return next((row for search in searches if (row := db.execute(search).one_or_none())), None)
 
 

@@ -143,7 +143,7 @@ comparison = Table(
 )
 # Spelled out in queries too: a partial index serves no query whose condition is a parameter.
 OPEN = text("comparison.slots > 0")
-REOPENED = text("comparison.slots > 0 AND comparison.reopened")
+REOPENED = text("comparison.reopened")
 IS_GOLD = text("comparison.gold IS NOT NULL")
 LEASED = text("assignment.state = 'leased'")
 Index(
@@ -157,8 +157,8 @@ Index(
     "ix_comparison_reopened",
     comparison.c.place,
     comparison.c.id,
-    postgresql_where=text("slots > 0 AND reopened"),
-    sqlite_where=text("slots > 0 AND reopened"),
+    postgresql_where=text("reopened"),
+    sqlite_where=text("reopened"),
 )
 Index(
     "ix_comparison_gold",

@@ -18,7 +18,8 @@ from tests.collection.test_rendering import XSS
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
-FAST_ENOUGH = 50  # ms from key to picture, on an idle machine
+# A guard against a key that waits for the server; benchmarks/RESULTS.md has what it takes.
+AT_ONCE = 200  # ms from key to picture
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +205,11 @@ def test_a_double_press_is_one_vote(server, open_page):
     assert len(list(server.study.judgments())) == 1
 
 
-def test_a_key_is_answered_within_50_ms_on_the_screen(server, open_page):
+def test_a_key_is_answered_at_once_even_by_a_slow_server(server, open_page):
     fill(server.study, 12)
     page = open_page(server.link())
     ready(page)
+    page.route("**/api/votes", lambda route: (time.sleep(0.25), route.continue_())[1])
     page.evaluate(
         """() => { window.took = []; addEventListener("keydown", () => {
         const start = performance.now(), before = document.getElementById("prompt").textContent;
@@ -218,8 +220,9 @@ def test_a_key_is_answered_within_50_ms_on_the_screen(server, open_page):
     for _ in range(9):
         press(page, "ArrowLeft")
     took = sorted(page.evaluate("window.took"))
+    print("ms from key to picture:", [round(ms, 1) for ms in took])
     assert len(took) == 9
-    assert took[len(took) // 2] < FAST_ENOUGH
+    assert took[len(took) // 2] < AT_ONCE
 
 
 def test_shortcuts_can_be_switched_off(server, open_page):
