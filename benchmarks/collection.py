@@ -92,7 +92,8 @@ class Annotator:
             await asyncio.sleep(random.uniform(0, think))
         while time.perf_counter() < until:
             if not self.items or random.random() < 0.2:  # a reload, a heartbeat
-                self.items = (await self.post("/api/next", {}, nexts, errors))["items"]
+                held = {"held": [item["token"] for item in self.items]}
+                self.items += (await self.post("/api/next", held, nexts, errors))["items"]
                 if not self.items:
                     return
             body = {
@@ -100,11 +101,12 @@ class Annotator:
                 "key": str(uuid.uuid4()),
                 "answer": random.choice(("left", "right", "left", "right", "tie")),
                 "active_ms": 4000,
+                "held": [item["token"] for item in self.items[1:]],
             }
             answer = await self.post("/api/votes", body, votes, errors)
             if "number" in answer:
                 self.said.append(answer["number"])
-            self.items = answer["items"]
+            self.items = [*self.items[1:], *answer["items"]]
             if think:
                 await asyncio.sleep(random.uniform(0.5, 1.5) * think)
 

@@ -16,9 +16,9 @@ from itertools import combinations, islice
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from plaudit.collection import schema as s
+from plaudit.collection.database import upsert
 from plaudit.collection.people import IMPORTED, new_annotator
 from plaudit.collection.privacy import MODELS, PII, find, mask
 from plaudit.settings import AddConfig
@@ -220,8 +220,7 @@ def _strength(slate: Slate) -> int | None:
 def insert_new(db: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose unique columns are new; leave the others as they are."""
     if rows:
-        dialect = sqlite if db.dialect.name == "sqlite" else postgresql
-        db.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+        db.execute(upsert(db)(table).on_conflict_do_nothing(), list(rows))
 
 
 def batches(items: Iterable[Any], size: int = BATCH) -> Iterator[list[Any]]:

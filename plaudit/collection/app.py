@@ -14,6 +14,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
@@ -36,6 +37,7 @@ from plaudit.settings import CollectConfig
 
 __all__ = ["create_app"]
 
+THREADS = 8
 STATIC = Path(__file__).parent / "static"
 
 
@@ -58,6 +60,8 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        # More threads only wait for each other: SQLite has one writer, Python one interpreter.
+        current_default_thread_limiter().total_tokens = THREADS
         desk.watch.start()
         yield
         desk.watch.stop()

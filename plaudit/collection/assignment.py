@@ -14,11 +14,12 @@ import random
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, insert, select, update
+from sqlalchemy import Connection, Select, and_, select, update
 
 from plaudit.collection import schema as s
+from plaudit.collection.database import upsert
 from plaudit.collection.people import Person
 from plaudit.settings import StudySettings
 from plaudit.types import Turns, as_turns
@@ -46,7 +47,7 @@ def assign(
     Asking twice gives the same ones with the same sides, so a reload changes nothing.
     """
     now = time.time()
-    lock(db, person)
+    place = lock(db, person).place
     expire(db, now)
     a = s.assignment
     held = db.scalars(
@@ -56,15 +57,23 @@ def assign(
         .returning(a.c.id)
     ).all()
     for _ in range(len(held), count):
-        if not _assign_one(db, person, settings, now):
+        if not _assign_one(db, person, place, settings, now):
             break
     return assignments(db, and_(a.c.annotator == person.id, s.LEASED))
 
 
-def lock(db: Connection, person: Person) -> None:
+class Standing(NamedTuple):
+    """Where a person's search goes on, and how many answers they have given."""
+
+    place: int
+    judged: int
+
+
+def lock(db: Connection, person: Person) -> Standing:
     """One transaction of a person at a time: two tabs must not take two slots at once."""
     p = s.annotator
-    db.execute(select(p.c.id).where(p.c.id == person.id).with_for_update())
+    row = db.execute(select(p.c.place, p.c.judged).where(p.c.id == person.id).with_for_update())
+    return Standing(*row.one())
 
 
 def expire(db: Connection, now: float) -> int:
@@ -96,8 +105,10 @@ def change_slots(db: Connection, comparison: int, change: int) -> None:
 # ------------------------------------------------------------------------------ one more
 
 
-def _assign_one(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
-    found = _find_open(db, person)
+def _assign_one(
+    db: Connection, person: Person, place: int, settings: StudySettings, now: float
+) -> bool:
+    found = _find_open(db, person, place)
     if found is None:  # gold that came alone would be known for what it is
         return False
     draw = _random.random()
@@ -109,16 +120,15 @@ def _assign_one(db: Connection, person: Person, settings: StudySettings, now: fl
     c, p = s.comparison, s.annotator
     taken = {"slots": c.c.slots - 1, "reopened": and_(c.c.reopened, c.c.slots > 1)}
     db.execute(update(c).where(c.c.id == found.id).values(**taken))
-    later = update(p).where(p.c.id == person.id, p.c.place < found.place)
-    db.execute(later.values(place=found.place))
+    if found.place > place:
+        db.execute(update(p).where(p.c.id == person.id).values(place=found.place))
     _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
     return True
 
 
-def _find_open(db: Connection, person: Person) -> Any:
-    """The next open comparison that the person has not seen."""
-    c, p = s.comparison, s.annotator
-    place = db.scalar(select(p.c.place).where(p.c.id == person.id)) or 0
+def _find_open(db: Connection, person: Person, place: int) -> Any:
+    """The next open comparison that the person has not seen, from `place` on."""
+    c = s.comparison
     unseen = (
         select(c.c.id, c.c.place)
         .where(_unseen(person))
@@ -206,27 +216,22 @@ def _lease(
     settings: StudySettings,
     now: float,
 ) -> None:
-    a = s.assignment
     until = now + settings.lease_seconds
-    # A lease of theirs that had expired is taken up again, with the sides it had.
-    renewed = db.execute(
-        update(a)
-        .where(a.c.annotator == person.id, a.c.comparison == comparison, a.c.kind == kind)
-        .values(state="leased", leased_until=until, issued_at=now)
+    lease = upsert(db)(s.assignment).values(
+        token=secrets.token_hex(16),
+        comparison=comparison,
+        annotator=person.id,
+        kind=kind,
+        left=left,
+        state="leased",
+        leased_until=until,
+        issued_at=now,
     )
-    if not renewed.rowcount:
-        db.execute(
-            insert(a).values(
-                token=secrets.token_hex(16),
-                comparison=comparison,
-                annotator=person.id,
-                kind=kind,
-                left=left,
-                state="leased",
-                leased_until=until,
-                issued_at=now,
-            )
-        )
+    # A lease of theirs that had expired is taken up again, with the sides it had.
+    again = {"state": "leased", "leased_until": until, "issued_at": now}
+    db.execute(
+        lease.on_conflict_do_update(index_elements=["annotator", "comparison", "kind"], set_=again)
+    )
 
 
 # ---------------------------------------------------------------------------- what is shown

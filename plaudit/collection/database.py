@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, create_engine, event, inspect, select, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from plaudit.errors import DataError
 
-__all__ = ["HEAD", "Database", "open_database"]
+__all__ = ["HEAD", "Database", "open_database", "upsert"]
 
 HEAD = "0001"  # the newest migration
 RUN_AGAIN = ("40P01", "40001")  # deadlock, serialisation failure
@@ -79,6 +80,11 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def upsert(db: Connection) -> Any:
+    """The database's own `insert`, which can say what to do with a row that is there."""
+    return sqlite.insert if db.dialect.name == "sqlite" else postgresql.insert
 
 
 class _Turns:

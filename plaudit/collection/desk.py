@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -131,10 +131,10 @@ def own_page(request: Request) -> None:
 SignedIn = Annotated[Visitor, Depends(_signed_in)]
 
 
-def allowed(*roles: str) -> Callable[[Visitor], Visitor]:
+def allowed(*roles: str) -> Callable[[Visitor], Awaitable[Visitor]]:
     """A dependency: the visitor must have one of these roles."""
 
-    def check(visitor: SignedIn) -> Visitor:
+    async def check(visitor: SignedIn) -> Visitor:
         if visitor.person.role not in roles:
             raise HTTPException(403, f"only for {' and '.join(roles)}")
         return visitor

@@ -339,7 +339,7 @@ class Watch:
                 new = self._ballots.refresh(db)
                 found = counts_of(db), settings_of(db)
             now = time.time()
-            # The last hour and day move by themselves, so what is five minutes old is computed again.
+            # The last hour and day move by themselves: after five minutes all is counted again.
             if new or found != self._found or now - self._assessed > 300:
                 self.overview = assess(self._ballots, *found, now)
                 self._found, self._assessed = found, now

@@ -74,11 +74,12 @@ class SimulatedAnnotator:
             "answer": choice.answer,
             "strength": choice.strength,
             "active_ms": 5000,
+            "held": [held["token"] for held in self.items[1:]],
         }
         started = time.perf_counter()
         answer = self.post("/api/votes", body)
         self.seconds.append(time.perf_counter() - started)
-        self.items = answer["items"]
+        self.items = [*self.items[1:], *answer["items"]]
         return int(answer["number"])
 
     def run(self, limit: int) -> int:

@@ -6,11 +6,12 @@ two people, no score.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from pydantic import AfterValidator, BaseModel, Field
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, and_, func, select, update
 
 from plaudit.collection import schema as s
 from plaudit.collection.adding import storable
@@ -19,7 +20,7 @@ from plaudit.collection.desk import Desk, Visitor, allowed, desk_of
 from plaudit.collection.judging import Answer, Recent, edit, recent, undo, vote
 from plaudit.collection.people import Person, has_account
 from plaudit.collection.rendering import render_turns
-from plaudit.collection.study import guideline_of, settings_of
+from plaudit.collection.study import settings_of
 
 router = APIRouter()
 Judge = Annotated[Visitor, Depends(allowed("annotator", "owner"))]
@@ -50,11 +51,17 @@ class Given(Key):
     guideline: int | None = Field(default=None, ge=0, le=2**31 - 1)
 
     def answered(self) -> Answer:
-        values = self.model_dump(exclude={"token"})
+        values = self.model_dump(exclude={"token", "held"})
         return Answer(**{**values, "reasons": tuple(self.reasons)})
 
 
-class Vote(Given):
+class Held(BaseModel):
+    """What the screen holds already, and need not be sent again."""
+
+    held: list[str] = Field(default=[], max_length=20)
+
+
+class Vote(Given, Held):
     token: str = Field(min_length=32, max_length=32)
 
 
@@ -86,10 +93,10 @@ def screen(request: Request, visitor: Judge) -> Response:
 
 
 @router.post("/api/next")
-def next_comparisons(request: Request, visitor: Judge) -> dict[str, Any]:
+def next_comparisons(request: Request, visitor: Judge, given: Held) -> dict[str, Any]:
     desk = desk_of(request)
     found = desk.study.database.transact(lambda db: _next(db, desk, visitor.person))
-    return _rendered(found)
+    return _rendered(found, given.held)
 
 
 @router.post("/api/votes")
@@ -103,7 +110,7 @@ def store_vote(request: Request, visitor: Judge, given: Vote) -> dict[str, Any]:
         number = vote(db, visitor.person, given.token, answer)
         return {"number": number, **_next(db, desk, visitor.person)}
 
-    return _rendered(desk.study.database.transact(work))
+    return _rendered(desk.study.database.transact(work), given.held)
 
 
 @router.post("/api/undo")
@@ -167,19 +174,20 @@ def _progress(db: Connection, desk: Desk, person: Person) -> dict[str, Any]:
 
     A finer count of the study would stand still at a gold comparison, and so give it away.
     """
-    judged = db.scalar(select(s.annotator.c.judged).where(s.annotator.c.id == person.id))
-    version, _ = guideline_of(db)
+    g, p = s.guideline, s.annotator
+    version = select(func.coalesce(func.max(g.c.version), 0)).scalar_subquery()
+    judged, guideline = db.execute(select(p.c.judged, version).where(p.c.id == person.id)).one()
     overview = desk.watch.overview
     share = overview.complete / max(overview.comparisons - overview.gold, 1)
     return {
         "progress": {"judged": judged, "percent": 5 * int(20 * share)},
-        "guideline": version,
+        "guideline": guideline,
     }
 
 
-def _rendered(found: dict[str, Any]) -> dict[str, Any]:
+def _rendered(found: dict[str, Any], held: Sequence[str] = ()) -> dict[str, Any]:
     """The answer with its comparisons as HTML; outside of the transaction, which others await."""
-    return {**found, "items": [_shown(item) for item in found["items"]]}
+    return {**found, "items": [_shown(i) for i in found["items"] if i.token not in held]}
 
 
 def _shown(item: Assignment) -> dict[str, Any]:

@@ -117,10 +117,10 @@ function putBack(item) {
 
 async function fetchNext() {
   try {
-    const data = await post("/api/next", {});
+    const data = await post("/api/next", { held: state.items.map((held) => held.token) });
     answered(data);
     connection("");
-    if (!data.items.length) show();
+    if (!state.items.length) show();
   } catch (error) {
     if (error.status === 401) return signedOut(outbox.read().length);
     connection("Offline: trying again");
@@ -234,6 +234,7 @@ function answer(value, strength = null, extra = {}) {
   } else {
     body.token = item.token;
     state.past = [...state.past, state.items.shift()].slice(-10);
+    body.held = state.items.map((held) => held.token);
     say(outbox.wait || !navigator.onLine ? `Kept here: ${WORDS[value]}. U undoes it` : `Saved: ${WORDS[value]}. U undoes it`);
   }
   show();
