@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 
 from plaudit.collection import schema as s
 from plaudit.errors import UsageError
-from plaudit.statistics.annotators import BEST, MODELS, probabilities
+from plaudit.statistics.annotators import BEST, MODELS, Probabilities, probabilities
 from plaudit.statistics.votes import Votes
 
 __all__ = ["ANSWERS", "KINDS", "Ballots", "Opinion", "Opinions", "opinions"]
@@ -245,6 +245,7 @@ class Opinions:
     _counts: Integers  # [N, 4] a, b, tie, both bad
     _strength: Floats
     _resolved: dict[int, int]
+    reliability: dict[int, float]  # by annotator
 
     def of(self, comparison: int) -> Opinion | None:
         """None where nobody has said anything that counts."""
@@ -287,9 +288,12 @@ def _opinions(
     votes_of = counted & (ballots.answer <= BOTH_BAD)
     np.add.at(counts, (at[votes_of], ballots.answer[votes_of]), 1)
     p = np.full(len(comparisons), 0.5)
-    votes, voted, _ = ballots.votes(counted)
+    reliability: dict[int, float] = {}
+    votes, voted, voters = ballots.votes(counted)
     if len(voted):
-        p[np.searchsorted(comparisons, voted)] = probabilities(votes, model).p
+        found = _fitted(votes, model)
+        p[np.searchsorted(comparisons, voted)] = found.p
+        reliability = dict(zip(voters.tolist(), found.reliability.tolist(), strict=True))
     graded = counted & (ballots._rows[:, 5] > 0)
     total = np.bincount(at[graded], np.abs(ballots.value[graded]), len(comparisons))
     n = np.bincount(at[graded], minlength=len(comparisons))
@@ -302,4 +306,13 @@ def _opinions(
             strict=True,
         )
     )
-    return Opinions(model, comparisons, p, counts, strength, resolved)
+    return Opinions(model, comparisons, p, counts, strength, resolved, reliability)
+
+
+def _fitted(votes: Votes, model: str) -> Probabilities:
+    try:
+        return probabilities(votes, model)
+    except ValueError as error:  # replies linked to too many others
+        raise UsageError(
+            f"{error}; --probability skills or vote_share has no such limit"
+        ) from error

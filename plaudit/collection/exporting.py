@@ -46,6 +46,7 @@ class Exported:
     judgments: int = 0
     sha256: str = ""
     probability: str = ""
+    reliability: dict[str, float] = field(default_factory=dict)  # by pseudonym, of that model
 
 
 def export(
@@ -68,12 +69,19 @@ def export(
         else:
             found = opinions(db, config.probability, config.without)
             done.probability = found.model
+            done.reliability = _by_pseudonym(db, found.reliability)
             kept = _pairs(rows, found, config, done)
             {"pairs": _write_pairs, "trl": _write_trl, "dataset": _write_dataset}[config.format](
                 kept, done, config
             )
         _write_manifest(db, done, config)
     return done
+
+
+def _by_pseudonym(db: Connection, values: Mapping[int, float]) -> dict[str, float]:
+    people = db.execute(select(s.annotator.c.id, s.annotator.c.pseudonym))
+    named = {row.pseudonym: round(values[row.id], 4) for row in people if row.id in values}
+    return dict(sorted(named.items()))
 
 
 def _counted(rows: Iterable[Row], total: int, progress: Progress | None) -> Iterator[Row]:
@@ -425,6 +433,7 @@ def _write_manifest(db: Connection, done: Exported, config: ExportConfig) -> Non
         "question": settings.get("question"),
         "filters": asdict(config),
         "probability": done.probability or None,
+        "annotator_reliability": done.reliability or None,
         "files": done.files,
         "judgments": done.judgments,
         "left_out": dict(sorted(done.dropped.items())),

@@ -127,6 +127,7 @@ def test_gold_and_few_votes_are_left_out_and_counted(judged, tmp_path, rows):
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["left_out"]["gold"] == 1
     assert manifest["filters"]["min_votes"] == 3
+    assert len(manifest["annotator_reliability"]) == 2
 
 
 def test_an_annotator_can_be_left_out(judged, tmp_path):

@@ -380,6 +380,9 @@ def change_settings(
     gold_rate: Annotated[float, Form(ge=0, le=50, allow_inf_nan=False)],
     retest_rate: Annotated[float, Form(ge=0, le=50, allow_inf_nan=False)],
     reasons: Text = "",
+    license_prompts: Text = "",
+    license_replies: Text = "",
+    license_judgments: Text = "",
 ) -> Response:
     desk_of(request).study.change(
         visitor.person.pseudonym,
@@ -391,6 +394,9 @@ def change_settings(
         gold_rate=gold_rate / 100,
         retest_rate=retest_rate / 100,
         reasons=tuple(_lines(reasons)),
+        license_prompts=license_prompts.strip()[:200],
+        license_replies=license_replies.strip()[:200],
+        license_judgments=license_judgments.strip()[:200],
     )
     return _done("Settings saved.")
 
