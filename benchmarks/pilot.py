@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from cross_validation import material_of
 
 from plaudit.evaluation.metrics import judged, measure
 from plaudit.training.head import Choice, choose, fit, labels
-from plaudit.training.pilot import highest_contender, portions
+from plaudit.training.pilot import highest_contender, portions, shuffled
 
 SHARE = 5
 
@@ -44,15 +43,12 @@ def main() -> None:
 def shuffle(
     seed: int, pairs: Any, side: Any, lengths: Any, table: dict[int, Any], layers: list[int]
 ) -> dict[str, Any]:
-    rank = {
-        group: sha256(f"{seed}{group}".encode()).hexdigest()
-        for group in {pair.group for pair in pairs}
-    }
-    order = np.array(sorted(range(len(pairs)), key=lambda i: rank[pairs[i].group]))
-    groups = sorted(rank, key=rank.__getitem__)
-    held = set(groups[: max(1, len(groups) // SHARE)])
-    is_test = np.array([pairs[i].group in held for i in order])
-    train, test = order[~is_test], order[is_test]
+    groups = np.array([pair.group for pair in pairs])
+    every = np.unique(groups)
+    held = every[shuffled(every.tolist(), f"held out {seed}")[: max(1, len(every) // SHARE)]]
+    is_test = np.isin(groups, held)
+    train, test = np.flatnonzero(~is_test), np.flatnonzero(is_test)
+    train = train[shuffled(groups[train].tolist(), str(seed))]
 
     def given(index: Any) -> Any:
         chosen = [pairs[i] for i in index]

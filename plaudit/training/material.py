@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from plaudit.model.renderer import Renderer
 from plaudit.model.tree import Ids
 from plaudit.settings import TrainConfig
 from plaudit.training.head import Labels, labels
+from plaudit.training.pilot import shuffled
 from plaudit.types import Pair
 
 __all__ = ["Checked", "Material", "read_checked", "rendered"]
@@ -49,11 +50,8 @@ class Material:
         return result
 
     def shuffled(self) -> NDArray[np.int64]:
-        """Training pairs, shuffled by prompt so that a portion is a fair sample, seeded."""
-        groups = [self.pairs[i].group for i in self.train]
-        rank = [sha256(group.encode()).digest() for group in groups]
-        order = sorted(range(len(rank)), key=rank.__getitem__)
-        return self.train[np.array(order, dtype=np.int64)]
+        """Training pairs in an order whose every portion is a fair sample."""
+        return self.train[shuffled([self.pairs[i].group for i in self.train])]
 
     def keys(self, index: NDArray[np.int64]) -> list[str]:
         """A hash of each pair's token ids and label."""

@@ -18,6 +18,7 @@ from plaudit.training.pilot import (
     highest_contender,
     keep_verdict,
     portions,
+    shuffled,
 )
 
 
@@ -171,6 +172,17 @@ def test_the_temperature_scales_weight_and_posterior_alike():
     one, two = fit(layers[2], given, 1.0, 1.0), fit(layers[2], given, 1.0, 2.0)
     assert np.allclose(one.weight, 2 * two.weight)
     assert np.allclose(one.factor, 2 * two.factor)
+
+
+def test_a_portion_of_few_large_groups_holds_them_all():
+    groups = [f"debate {i % 3}" for i in range(900)]
+    order = shuffled(groups)
+    assert sorted(order.tolist()) == list(range(900))
+    shares = [sum(groups[i] == f"debate {k}" for i in order[:300]) / 300 for k in range(3)]
+    assert min(shares) > 0.2
+    small = [f"prompt {i // 3}" for i in range(90)]
+    placed = [small[i] for i in shuffled(small)]
+    assert all(len(set(placed[i : i + 3])) == 1 for i in range(0, 90, 3))
 
 
 def test_small_pieces():
