@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, Field
 from sqlalchemy import Connection, and_, func, select, update
 
@@ -93,14 +94,14 @@ def screen(request: Request, visitor: Judge) -> Response:
 
 
 @router.post("/api/next")
-def next_comparisons(request: Request, visitor: Judge, given: Held) -> dict[str, Any]:
+def next_comparisons(request: Request, visitor: Judge, given: Held) -> JSONResponse:
     desk = desk_of(request)
     found = desk.study.database.transact(lambda db: _next(db, desk, visitor.person))
-    return _rendered(found, given.held)
+    return JSONResponse(_rendered(found, given.held))
 
 
 @router.post("/api/votes")
-def store_vote(request: Request, visitor: Judge, given: Vote) -> dict[str, Any]:
+def store_vote(request: Request, visitor: Judge, given: Vote) -> JSONResponse:
     desk = desk_of(request)
     if not desk.vote_limit.allows(visitor.person.pseudonym):
         raise HTTPException(429, "more than ten votes a second for a minute; slow down")
@@ -110,7 +111,7 @@ def store_vote(request: Request, visitor: Judge, given: Vote) -> dict[str, Any]:
         number = vote(db, visitor.person, given.token, answer)
         return {"number": number, **_next(db, desk, visitor.person)}
 
-    return _rendered(desk.study.database.transact(work), given.held)
+    return JSONResponse(_rendered(desk.study.database.transact(work), given.held))
 
 
 @router.post("/api/undo")
