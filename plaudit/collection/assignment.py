@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, select, update
 
 from plaudit.collection import schema as s
 from plaudit.collection.database import upsert
@@ -24,9 +24,73 @@ from plaudit.collection.people import Person
 from plaudit.settings import StudySettings
 from plaudit.types import Turns, as_turns
 
-__all__ = ["Assignment", "assign", "assignments", "change_slots", "expire", "lock"]
+__all__ = ["HELD", "ONE", "Assignment", "assign", "assignments", "change_slots", "expire", "lock"]
 
 _random = random.SystemRandom()
+
+# Statements of every vote are built once: building one costs more than running it.
+_LOCK = (
+    select(s.annotator.c.place, s.annotator.c.judged)
+    .where(s.annotator.c.id == bindparam("person"))
+    .with_for_update()
+)
+_RENEW = (
+    update(s.assignment)
+    .where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+    .values(leased_until=bindparam("until"))
+    .returning(s.assignment.c.id)
+)
+_EXPIRE = (
+    update(s.assignment)
+    .where(
+        s.assignment.c.id.in_(
+            select(s.assignment.c.id)
+            .where(s.LEASED, s.assignment.c.leased_until < bindparam("now"))
+            # What another transaction is expiring at this moment is left to it.
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(state="expired")
+    .returning(s.assignment.c.comparison, s.assignment.c.kind)
+)
+# That the person neither holds, has judged nor has skipped the comparison.
+_UNSEEN = ~(
+    select(s.assignment.c.id)
+    .where(
+        s.assignment.c.comparison == s.comparison.c.id,
+        s.assignment.c.annotator == bindparam("person"),
+        s.assignment.c.kind == "vote",
+        s.assignment.c.state != "expired",
+    )
+    .exists()
+)
+_FIRST = (
+    select(s.comparison.c.id, s.comparison.c.place)
+    .where(_UNSEEN)
+    .order_by(s.comparison.c.place, s.comparison.c.id)
+    .limit(1)
+    .with_for_update(of=s.comparison, skip_locked=True)
+)
+# Behind one's place lies what was added since, or was held by someone at that moment.
+# The first has its slots as a parameter, lest the index of all open ones be taken for it.
+_SEARCHES = (
+    _FIRST.where(s.REOPENED, s.comparison.c.slots > 0),
+    _FIRST.where(s.OPEN, s.comparison.c.place >= bindparam("from_place")),
+    _FIRST.where(s.OPEN),
+)
+_TAKE = (
+    update(s.comparison)
+    .where(s.comparison.c.id == bindparam("comparison"))
+    .values(
+        slots=s.comparison.c.slots - 1,
+        reopened=and_(s.comparison.c.reopened, s.comparison.c.slots > 1),
+    )
+)
+_MOVE_ON = (
+    update(s.annotator)
+    .where(s.annotator.c.id == bindparam("person"))
+    .values(place=bindparam("to_place"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +113,12 @@ def assign(
     now = time.time()
     place = lock(db, person).place
     expire(db, now)
-    a = s.assignment
-    held = db.scalars(
-        update(a)
-        .where(a.c.annotator == person.id, s.LEASED)
-        .values(leased_until=now + settings.lease_seconds)
-        .returning(a.c.id)
-    ).all()
+    until = now + settings.lease_seconds
+    held = db.scalars(_RENEW, {"person": person.id, "until": until}).all()
     for _ in range(len(held), count):
         if not _assign_one(db, person, place, settings, now):
             break
-    return assignments(db, and_(a.c.annotator == person.id, s.LEASED))
+    return assignments(db, HELD, person=person.id)
 
 
 class Standing(NamedTuple):
@@ -71,22 +130,12 @@ class Standing(NamedTuple):
 
 def lock(db: Connection, person: Person) -> Standing:
     """One transaction of a person at a time: two tabs must not take two slots at once."""
-    p = s.annotator
-    row = db.execute(select(p.c.place, p.c.judged).where(p.c.id == person.id).with_for_update())
-    return Standing(*row.one())
+    return Standing(*db.execute(_LOCK, {"person": person.id}).one())
 
 
 def expire(db: Connection, now: float) -> int:
     """Give back the slots of leases that have run out; returns how many."""
-    a = s.assignment
-    run_out = select(a.c.id).where(s.LEASED, a.c.leased_until < now)
-    ended = db.execute(
-        update(a)
-        # What another transaction is expiring at this moment is left to it.
-        .where(a.c.id.in_(run_out.with_for_update(skip_locked=True)))
-        .values(state="expired")
-        .returning(a.c.comparison, a.c.kind)
-    ).all()
+    ended = db.execute(_EXPIRE, {"now": now}).all()
     for row in ended:
         if row.kind == "vote":
             change_slots(db, row.comparison, 1)
@@ -117,43 +166,29 @@ def _assign_one(
     draw -= settings.gold_rate
     if 0 <= draw < settings.retest_rate and _take_retest(db, person, settings, now):
         return True
-    c, p = s.comparison, s.annotator
-    taken = {"slots": c.c.slots - 1, "reopened": and_(c.c.reopened, c.c.slots > 1)}
-    db.execute(update(c).where(c.c.id == found.id).values(**taken))
+    db.execute(_TAKE, {"comparison": found.id})
     if found.place > place:
-        db.execute(update(p).where(p.c.id == person.id).values(place=found.place))
+        db.execute(_MOVE_ON, {"person": person.id, "to_place": found.place})
     _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
     return True
 
 
 def _find_open(db: Connection, person: Person, place: int) -> Any:
     """The next open comparison that the person has not seen, from `place` on."""
-    c = s.comparison
-    unseen = (
-        select(c.c.id, c.c.place)
-        .where(_unseen(person))
-        .order_by(c.c.place, c.c.id)
-        .limit(1)
-        .with_for_update(of=c, skip_locked=True)
-    )
-    # Behind one's place lies what was added since, or was held by someone at that moment.
-    # The first has its slots as a parameter, lest the index of all open ones be taken for it.
-    searches = [
-        unseen.where(s.REOPENED, c.c.slots > 0),
-        unseen.where(s.OPEN, c.c.place >= place),
-        unseen.where(s.OPEN),
-    ]
-    return next((row for search in searches if (row := db.execute(search).one_or_none())), None)
+    where = {"person": person.id, "from_place": place}
+    for search in _SEARCHES:
+        if row := db.execute(search, where).one_or_none():
+            return row
+    return None
 
 
 def _take_gold(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
     """A gold comparison that the person has not seen, from a random place on."""
     c = s.comparison
-    unseen = select(c.c.id).where(s.IS_GOLD, _unseen(person)).limit(1)
-    from_here = c.c.place >= _random.randrange(1 << 53)
-    found = db.scalar(unseen.where(from_here).order_by(c.c.place)) or db.scalar(
-        unseen.order_by(c.c.place)
-    )
+    unseen = select(c.c.id).where(s.IS_GOLD, _UNSEEN).order_by(c.c.place).limit(1)
+    from_here = unseen.where(c.c.place >= _random.randrange(1 << 53))
+    who = {"person": person.id}
+    found = db.scalar(from_here, who) or db.scalar(unseen, who)
     if found is not None:
         _lease(db, person, found, "vote", _random.choice("ab"), settings, now)
     return found is not None
@@ -195,18 +230,6 @@ def _take_retest(db: Connection, person: Person, settings: StudySettings, now: f
     return found is not None
 
 
-def _unseen(person: Person) -> Any:
-    """That the person neither holds, has judged nor has skipped the comparison."""
-    a = s.assignment
-    seen = select(a.c.id).where(
-        a.c.comparison == s.comparison.c.id,
-        a.c.annotator == person.id,
-        a.c.kind == "vote",
-        a.c.state != "expired",
-    )
-    return ~seen.exists()
-
-
 def _lease(
     db: Connection,
     person: Person,
@@ -237,27 +260,29 @@ def _lease(
 # ---------------------------------------------------------------------------- what is shown
 
 
-def assignments(db: Connection, condition: Any) -> list[Assignment]:
-    """Assignments with their texts, in the order they were issued."""
-    a, c = s.assignment, s.comparison
-    reply_a, reply_b = s.reply.alias(), s.reply.alias()
-    query: Select[Any] = (
-        select(
-            a.c.token,
-            a.c.left,
-            s.prompt.c.turns.label("prompt"),
-            reply_a.c.turns.label("a"),
-            reply_b.c.turns.label("b"),
-        )
-        .join(c, c.c.id == a.c.comparison)
-        .join(s.prompt, s.prompt.c.id == c.c.prompt)
-        .join(reply_a, reply_a.c.id == c.c.reply_a)
-        .join(reply_b, reply_b.c.id == c.c.reply_b)
-        .where(condition)
-        .order_by(a.c.issued_at, a.c.id)
+_A, _B = s.reply.alias(), s.reply.alias()
+_SHOWN: Select[Any] = (
+    select(
+        s.assignment.c.token,
+        s.assignment.c.left,
+        s.prompt.c.turns.label("prompt"),
+        _A.c.turns.label("a"),
+        _B.c.turns.label("b"),
     )
+    .join(s.comparison, s.comparison.c.id == s.assignment.c.comparison)
+    .join(s.prompt, s.prompt.c.id == s.comparison.c.prompt)
+    .join(_A, _A.c.id == s.comparison.c.reply_a)
+    .join(_B, _B.c.id == s.comparison.c.reply_b)
+    .order_by(s.assignment.c.issued_at, s.assignment.c.id)
+)
+HELD = _SHOWN.where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+ONE = _SHOWN.where(s.assignment.c.token == bindparam("token"))
+
+
+def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assignment]:
+    """Assignments with their texts, in the order they were issued: HELD by a person, or ONE."""
     shown = []
-    for row in db.execute(query):
+    for row in db.execute(query, values):
         a_turns, b_turns = as_turns(row.a), as_turns(row.b)
         left, right = (a_turns, b_turns) if row.left == "a" else (b_turns, a_turns)
         shown.append(Assignment(row.token, as_turns(row.prompt), left, right))

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from plaudit.collection import schema as s
@@ -74,8 +74,7 @@ def vote(db: Connection, person: Person, token: str, answer: Answer) -> int:
     late = assignment["state"] == "expired"
     number = _store(db, person, assignment, answer, late=late, supersedes=last)
     _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
-    p = s.annotator
-    db.execute(update(p).where(p.c.id == person.id).values(judged=p.c.judged + 1))
+    db.execute(_JUDGED, {"person": person.id, "step": 1})
     return number
 
 
@@ -112,8 +111,7 @@ def undo(
     }
     _insert(db, taken_back)
     _move(db, assignment, "leased", lease_seconds)
-    p = s.annotator
-    db.execute(update(p).where(p.c.id == person.id).values(judged=p.c.judged - 1))
+    db.execute(_JUDGED, {"person": person.id, "step": -1})
     return str(assignment["token"])
 
 
@@ -222,9 +220,24 @@ def _standing(person: Person, *columns: Any) -> Any:
     )
 
 
+# Built once, as in `assignment`.
+_KEY = select(s.judgment.c.id, s.judgment.c.annotator).where(s.judgment.c.key == bindparam("given"))
+_LAST = (
+    select(s.judgment.c.id)
+    .where(s.judgment.c.assignment == bindparam("given"))
+    .order_by(s.judgment.c.id.desc())
+    .limit(1)
+)
+_INSERT = insert(s.judgment).returning(s.judgment.c.id)
+_JUDGED = (
+    update(s.annotator)
+    .where(s.annotator.c.id == bindparam("person"))
+    .values(judged=s.annotator.c.judged + bindparam("step"))
+)
+
+
 def _by_key(db: Connection, person: Person, key: str) -> int | None:
-    j = s.judgment
-    row = db.execute(select(j.c.id, j.c.annotator).where(j.c.key == key)).one_or_none()
+    row = db.execute(_KEY, {"given": key}).one_or_none()
     if row is not None and row.annotator != person.id:
         raise Conflict("this key is taken")
     return row.id if row else None
@@ -241,9 +254,7 @@ def _assignment(db: Connection, person: Person, condition: Any) -> RowMapping:
 
 def _last_of(db: Connection, assignment: int) -> int | None:
     """The newest judgment of an assignment: a withdrawal, which the next answer supersedes."""
-    j = s.judgment
-    newest = select(j.c.id).where(j.c.assignment == assignment).order_by(j.c.id.desc()).limit(1)
-    return db.scalar(newest)
+    return db.scalar(_LAST, {"given": assignment})
 
 
 def _store(
@@ -285,8 +296,7 @@ def _store(
 def _insert(db: Connection, values: dict[str, Any]) -> int:
     """Insert a judgment; two at once on the same one conflict here, in the unique columns."""
     try:
-        done = db.execute(insert(s.judgment).values(**values).returning(s.judgment.c.id))
-        return int(done.scalar_one())
+        return int(db.execute(_INSERT, values).scalar_one())
     except IntegrityError as error:
         raise Conflict("this was answered at the same moment elsewhere; reload") from error
 

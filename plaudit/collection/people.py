@@ -14,7 +14,7 @@ from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
 
 from plaudit.collection import schema as s
 from plaudit.errors import DataError
@@ -242,17 +242,21 @@ def sign_out(db: Connection, token: str) -> None:
     db.execute(delete(s.session).where(s.session.c.hash == _hashed(token)))
 
 
+_PERSON = (
+    select(s.annotator)
+    .join(s.session, s.session.c.annotator == s.annotator.c.id)
+    .where(
+        s.session.c.hash == bindparam("token_hash"),
+        s.session.c.expires_at > bindparam("now"),
+        s.annotator.c.active,
+    )
+)
+
+
 def person_of(db: Connection, token: str) -> Person | None:
     """The person of a session; None when it has ended or the person was barred."""
-    row = db.execute(
-        select(s.annotator)
-        .join(s.session, s.session.c.annotator == s.annotator.c.id)
-        .where(
-            s.session.c.hash == _hashed(token),
-            s.session.c.expires_at > time.time(),
-            s.annotator.c.active,
-        )
-    ).one_or_none()
+    values = {"token_hash": _hashed(token), "now": time.time()}
+    row = db.execute(_PERSON, values).one_or_none()
     return Person(row.id, row.pseudonym, row.role, row.preferences) if row else None
 
 

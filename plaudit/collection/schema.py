@@ -266,6 +266,7 @@ judgment = Table(
     CheckConstraint("strength IS NULL OR strength BETWEEN 1 AND 3", name="strength"),
 )
 Index("ix_judgment_comparison", judgment.c.comparison)
+Index("ix_judgment_assignment", judgment.c.assignment)
 Index("ix_judgment_annotator", judgment.c.annotator, judgment.c.id)
 
 audit = Table(

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, HTTPException, Path, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, BaseModel, Field
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from plaudit.collection import schema as s
 from plaudit.collection.adding import storable
-from plaudit.collection.assignment import Assignment, assign, assignments
+from plaudit.collection.assignment import ONE, Assignment, assign, assignments
 from plaudit.collection.desk import Desk, Visitor, allowed, desk_of
 from plaudit.collection.judging import Answer, Recent, edit, recent, undo, vote
 from plaudit.collection.people import Person, has_account
@@ -25,6 +25,10 @@ from plaudit.collection.study import settings_of
 
 router = APIRouter()
 Judge = Annotated[Visitor, Depends(allowed("annotator", "owner"))]
+_PROGRESS = select(
+    s.annotator.c.judged,
+    select(func.coalesce(func.max(s.guideline.c.version), 0)).scalar_subquery(),
+).where(s.annotator.c.id == bindparam("person"))
 AHEAD = 3  # on the screen, and two prefetched
 
 
@@ -121,7 +125,7 @@ def take_back(request: Request, visitor: Judge, given: Undo) -> dict[str, Any]:
     def work(db: Connection) -> dict[str, Any]:
         lease = settings_of(db).lease_seconds
         token = undo(db, visitor.person, given.key, lease, given.token)
-        item = assignments(db, and_(s.assignment.c.token == token)) if token else []
+        item = assignments(db, ONE, token=token) if token else []
         return {"items": item, **_progress(db, desk, visitor.person)}
 
     found = _rendered(desk.study.database.transact(work))
@@ -142,7 +146,7 @@ def show_again(request: Request, visitor: Judge, number: Number) -> dict[str, An
         mine = next((r for r in recent(db, visitor.person) if r.number == number), None)
         if mine is None:
             raise HTTPException(404, "only your last ten answers can be looked at again")
-        item = assignments(db, s.assignment.c.token == mine.token)[0]
+        item = assignments(db, ONE, token=mine.token)[0]
     return {"judgment": mine, "item": _shown(item)}
 
 
@@ -175,9 +179,7 @@ def _progress(db: Connection, desk: Desk, person: Person) -> dict[str, Any]:
 
     A finer count of the study would stand still at a gold comparison, and so give it away.
     """
-    g, p = s.guideline, s.annotator
-    version = select(func.coalesce(func.max(g.c.version), 0)).scalar_subquery()
-    judged, guideline = db.execute(select(p.c.judged, version).where(p.c.id == person.id)).one()
+    judged, guideline = db.execute(_PROGRESS, {"person": person.id}).one()
     overview = desk.watch.overview
     share = overview.complete / max(overview.comparisons - overview.gold, 1)
     return {
