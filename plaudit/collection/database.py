@@ -54,17 +54,27 @@ class Database:
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
+    @contextmanager
+    def glance(self) -> Iterator[Connection]:
+        """For one reading statement, without the round trips of a transaction."""
+        with self.engine.connect() as connection:
+            if not self.sqlite:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+            yield connection
+
     def transact(self, work: Callable[[Connection], T]) -> T:
         """The result of `work` in a transaction that is durable when this returns.
 
-        PostgreSQL may end one of two transactions that wait for each other; it is run again.
+        PostgreSQL may end one of two transactions that wait for each other, or may have been
+        restarted; it is run again. Work is such that twice is once: votes have keys.
         """
         for attempt in range(5):
             try:
                 with self._turn, self._write() as connection:
                     return work(connection)
             except OperationalError as error:
-                if attempt == 4 or getattr(error.orig, "sqlstate", None) not in RUN_AGAIN:
+                again = getattr(error.orig, "sqlstate", None) in RUN_AGAIN
+                if attempt == 4 or not (again or error.connection_invalidated):
                     raise
         raise AssertionError("unreachable")
 
@@ -168,9 +178,7 @@ def _sqlite(url: URL) -> Engine:
 
 def _postgresql(url: URL) -> Engine:
     options = "-c lock_timeout=10s -c statement_timeout=120s"
-    return create_engine(
-        url, pool_size=16, max_overflow=16, pool_pre_ping=True, connect_args={"options": options}
-    )
+    return create_engine(url, pool_size=16, max_overflow=16, connect_args={"options": options})
 
 
 def _migrate(database: Database, where: str, create: bool) -> None:

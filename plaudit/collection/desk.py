@@ -100,7 +100,7 @@ def visitor_of(request: Request) -> Visitor | None:
     token = desk.guard.unsign(cookie) if cookie else None
     if token is None:
         return None
-    with desk.study.database.read() as db:
+    with desk.study.database.glance() as db:
         person = person_of(db, token)
     if person is None:
         return None
