@@ -315,7 +315,7 @@ class Watch:
         self._ballots = Ballots()
         self._wake = threading.Condition()
         self._one = threading.Lock()  # a page may ask for new numbers while the thread counts
-        self._stop = False
+        self._stop = self._asked = False
         self._thread: threading.Thread | None = None
         self._found: Any = None  # counts and settings of the last assessment
         self._assessed = 0.0
@@ -331,6 +331,12 @@ class Watch:
             self._wake.notify_all()
         if self._thread is not None:
             self._thread.join(timeout=10)
+
+    def wake(self) -> None:
+        """Have the thread compute it soon, after something that an owner waits to see."""
+        with self._wake:
+            self._asked = True
+            self._wake.notify_all()
 
     def refresh(self) -> Overview:
         """Compute it now."""
@@ -357,5 +363,7 @@ class Watch:
             # Half the time at most goes into this, however large the study is.
             pause = max(self._every, time.monotonic() - started)
             with self._wake:
-                if self._wake.wait_for(lambda: self._stop, timeout=pause):
+                self._wake.wait_for(lambda: self._stop or self._asked, timeout=pause)
+                self._asked = False
+                if self._stop:
                     return

@@ -11,6 +11,8 @@ the same two replies can never be two comparisons, whichever way round they come
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -146,27 +148,20 @@ OPEN = text("comparison.slots > 0")
 REOPENED = text("comparison.reopened")
 IS_GOLD = text("comparison.gold IS NOT NULL")
 LEASED = text("assignment.state = 'leased'")
-Index(
-    "ix_comparison_open",
-    comparison.c.place,
-    comparison.c.id,
-    postgresql_where=text("slots > 0"),
-    sqlite_where=text("slots > 0"),
-)
-Index(
-    "ix_comparison_reopened",
-    comparison.c.place,
-    comparison.c.id,
-    postgresql_where=text("reopened"),
-    sqlite_where=text("reopened"),
-)
-Index(
-    "ix_comparison_gold",
-    comparison.c.place,
-    comparison.c.id,
-    postgresql_where=text("gold IS NOT NULL"),
-    sqlite_where=text("gold IS NOT NULL"),
-)
+
+
+def _partial(name: str, first: Column[Any], second: Column[Any], condition: str) -> None:
+    """An index of the rows that meet a condition only."""
+    where = text(condition)
+    Index(name, first, second, sqlite_where=where, postgresql_where=where)
+
+
+for _name, _condition in (
+    ("ix_comparison_open", "slots > 0"),
+    ("ix_comparison_reopened", "reopened"),
+    ("ix_comparison_gold", "gold IS NOT NULL"),
+):
+    _partial(_name, comparison.c.place, comparison.c.id, _condition)
 
 annotator = Table(
     "annotator",
@@ -223,19 +218,9 @@ assignment = Table(
     Column("issued_at", Float, nullable=False),
     UniqueConstraint("annotator", "comparison", "kind"),
 )
-Index(
-    "ix_assignment_leased",
-    assignment.c.leased_until,
-    postgresql_where=text("state = 'leased'"),
-    sqlite_where=text("state = 'leased'"),
-)
-Index(
-    "ix_assignment_held",
-    assignment.c.annotator,
-    assignment.c.id,
-    postgresql_where=text("state = 'leased'"),
-    sqlite_where=text("state = 'leased'"),
-)
+_leased = "state = 'leased'"
+_partial("ix_assignment_leased", assignment.c.leased_until, assignment.c.id, _leased)
+_partial("ix_assignment_held", assignment.c.annotator, assignment.c.id, _leased)
 Index("ix_assignment_comparison", assignment.c.comparison)
 
 judgment = Table(

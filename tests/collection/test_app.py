@@ -297,6 +297,7 @@ def test_disagreements_are_queued_and_resolved(study):
     judge(study, one, prefers_good, 12)
     judge(study, two, lambda item: "right" if prefers_good(item) == "left" else "left", 12)
     owner = Browser(study, "owner")
+    owner.app.state.desk.watch.refresh()
     page = owner.client.get("/owner/queue").text
     assert "gpt" not in page
     (first, *_) = re.findall(r"/owner/queue/(\d+)", page)

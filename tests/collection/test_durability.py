@@ -38,7 +38,7 @@ def start(target, port):
     raise RuntimeError("the server did not start")
 
 
-@pytest.mark.parametrize("kills", [KILLS, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [KILLS, pytest.param(10, marks=pytest.mark.slow)])
 def test_no_acknowledged_vote_is_lost_or_doubled(where, kills):
     target = where()
     with Study(target, gold_rate=0, retest_rate=0) as study:

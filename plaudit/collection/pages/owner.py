@@ -123,7 +123,7 @@ def _reload(request: Request, path: str) -> Response:
 @router.get("/queue")
 def queue(request: Request, visitor: Owner, page: Page = 0) -> Response:
     desk = desk_of(request)
-    overview = desk.watch.refresh() if not desk.watch.overview.queue else desk.watch.overview
+    overview = desk.watch.overview
     j = s.judgment
     with desk.study.database.read() as db:
         newest = select(j.c.comparison, j.c.report).order_by(j.c.id.desc()).limit(2000).subquery()
@@ -438,5 +438,5 @@ def add_file(
             added = desk.study.add(path, config, actor=visitor.person.pseudonym)
         except DataError as error:
             raise DataError(str(error).replace(str(path), file.filename or "the file")) from error
-    desk.watch.refresh()
+    desk.watch.wake()
     return desk.page(request, "added.html", added=added)
