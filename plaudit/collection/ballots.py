@@ -29,6 +29,7 @@ ANSWERS = ("a", "b", "tie", "both_bad", "skip", "withdrawn")
 A, B, TIE, BOTH_BAD, SKIP, WITHDRAWN = range(6)
 VOTE, RETEST, IMPORTED, RESOLUTION = range(4)
 PLAIN_STRENGTH = 2  # "better", where no strength was asked for
+PART = 2_000  # rows at once: votes wait for the interpreter meanwhile
 SETTLED = 60.0  # seconds after which no older judgment can still appear
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -40,7 +41,9 @@ class Ballots:
     def __init__(self) -> None:
         self._rows = np.empty((0, 10), dtype=np.int64)
         self._settled = 0
-        self._facts: dict[int, tuple[int, ...]] = {}
+        # [N, 8]: comparison, then group, replies a and b, their characters and words. An array,
+        # since a million tuples would stop the process at every collection of garbage.
+        self._facts = np.empty((0, 8), dtype=np.int64)
         self._groups: dict[str, int] = {}
         self._gold: dict[int, tuple[str, float]] = {}
 
@@ -61,9 +64,8 @@ class Ballots:
         return before != (len(self._rows), self._gold)
 
     def _read_facts(self, db: Connection) -> None:
-        judged = np.unique(self._rows[:, 1]).tolist()
-        unknown = [comparison for comparison in judged if comparison not in self._facts]
-        if not unknown:
+        unknown = np.setdiff1d(self._rows[:, 1], self._facts[:, 0])
+        if not len(unknown):
             return
         c, a, b = s.comparison, s.reply.alias(), s.reply.alias()
         query = (
@@ -79,13 +81,23 @@ class Ballots:
             )
             .join(a, a.c.id == c.c.reply_a)
             .join(b, b.c.id == c.c.reply_b)
-            .where(c.c.id.between(min(unknown), max(unknown)))
+            .where(c.c.id.between(int(unknown[0]), int(unknown[-1])))
         )
-        wanted = set(unknown)
-        for key, group, *rest in db.execution_options(yield_per=5000).execute(query):
-            if key in wanted:
-                code = self._groups.setdefault(group, len(self._groups))
-                self._facts[key] = (code, *rest)
+        parts = [self._facts]
+        for rows in db.execution_options(yield_per=PART).execute(query).partitions():
+            coded = [
+                (key, self._groups.setdefault(group, len(self._groups)), *rest)
+                for key, group, *rest in rows
+            ]
+            part = np.array(coded, dtype=np.int64)
+            parts.append(part[np.isin(part[:, 0], unknown)])
+        facts = np.concatenate(parts)
+        self._facts = facts[np.argsort(facts[:, 0])]
+
+    def _facts_of(self, comparisons: Integers) -> Integers:
+        """[len(comparisons), 7] facts of judged comparisons."""
+        result: Integers = self._facts[np.searchsorted(self._facts[:, 0], comparisons), 1:]
+        return result
 
     # ------------------------------------------------------------------------ columns
 
@@ -163,7 +175,8 @@ class Ballots:
 
     def shorter_words(self, comparisons: Integers) -> Floats:
         """Words of the shorter reply of each comparison."""
-        return np.array([min(self._facts[int(c)][5:7]) for c in comparisons], dtype=np.float64)
+        result: Floats = self._facts_of(comparisons)[:, 5:7].min(axis=1).astype(np.float64)
+        return result
 
     # -------------------------------------------------------------------------- votes
 
@@ -172,8 +185,7 @@ class Ballots:
         keep = keep & (self.answer <= TIE)
         comparisons, item = np.unique(self.comparison[keep], return_inverse=True)
         annotators, annotator = np.unique(self.annotator[keep], return_inverse=True)
-        facts = np.array([self._facts[c] for c in comparisons.tolist()], dtype=np.int64)
-        facts = facts.reshape(len(comparisons), 7)
+        facts = self._facts_of(comparisons)
         replies = np.unique(facts[:, 1:3], return_inverse=True)[1].reshape(-1, 2)
         votes = Votes(
             item=item.astype(np.int64),
@@ -200,7 +212,7 @@ def _read(db: Connection, after: int) -> Integers:
     sides = {"a": 1, "b": -1, None: 0}
     parts = [np.empty((0, 10), dtype=np.int64)]
     query = select(*columns).where(j.c.id > after).order_by(j.c.id)
-    for rows in db.execution_options(yield_per=20_000).execute(query).partitions():
+    for rows in db.execution_options(yield_per=PART).execute(query).partitions():
         parts.append(
             np.array(
                 [
