@@ -58,6 +58,10 @@ REASONS = (
     "more concise",
 )
 
+Pairing = Literal["all", "ring", "one"]
+LabelUse = Literal["import", "gold", "ignore"]
+Mask = Literal["pii", "models"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
@@ -111,13 +115,13 @@ class AddConfig:
     """Columns of other layouts: prompt=question,reply_a=answer_1,reply_b=answer_2."""
     split: str | None = None
     """Split of a Hugging Face data set."""
-    pairing: Literal["all", "ring", "one"] = "all"
+    pairing: Pairing = "all"
     """Pairs of K replies: all, each with the next (ring), or one pair a prompt."""
-    labels: Literal["import", "gold", "ignore"] = "import"
+    labels: LabelUse = "import"
     """Labels in DATA: judgments of `imported`, the certain answers of gold, or nothing."""
     overlap: int | None = None
     """People asked about each comparison added; the study's setting when not given."""
-    mask: tuple[Literal["pii", "models"], ...] = ()
+    mask: tuple[Mask, ...] = ()
     """Mask e-mail addresses, numbers and keys (pii), or models that name themselves (models)."""
     in_order: bool = False
     """Ask in the order of DATA, not in a random one."""

@@ -14,7 +14,7 @@ import random
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Select, and_, bindparam, select, update
 
@@ -29,11 +29,7 @@ __all__ = ["HELD", "ONE", "Assignment", "assign", "assignments", "change_slots",
 _random = random.SystemRandom()
 
 # Statements of every vote are built once: building one costs more than running it.
-_LOCK = (
-    select(s.annotator.c.place, s.annotator.c.judged)
-    .where(s.annotator.c.id == bindparam("person"))
-    .with_for_update()
-)
+_LOCK = select(s.annotator.c.place).where(s.annotator.c.id == bindparam("person")).with_for_update()
 _RENEW = (
     update(s.assignment)
     .where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
@@ -111,7 +107,7 @@ def assign(
     Asking twice gives the same ones with the same sides, so a reload changes nothing.
     """
     now = time.time()
-    place = lock(db, person).place
+    place = lock(db, person)
     expire(db, now)
     until = now + settings.lease_seconds
     held = db.scalars(_RENEW, {"person": person.id, "until": until}).all()
@@ -121,16 +117,12 @@ def assign(
     return assignments(db, HELD, person=person.id)
 
 
-class Standing(NamedTuple):
-    """Where a person's search goes on, and how many answers they have given."""
+def lock(db: Connection, person: Person) -> int:
+    """One transaction of a person at a time: two tabs must not take two slots at once.
 
-    place: int
-    judged: int
-
-
-def lock(db: Connection, person: Person) -> Standing:
-    """One transaction of a person at a time: two tabs must not take two slots at once."""
-    return Standing(*db.execute(_LOCK, {"person": person.id}).one())
+    Returns the place from which the person's search goes on.
+    """
+    return int(db.execute(_LOCK, {"person": person.id}).scalar_one())
 
 
 def expire(db: Connection, now: float) -> int:

@@ -35,7 +35,7 @@ from plaudit.collection.restoring import restore
 from plaudit.data import read
 from plaudit.data.readers.reader import reply_turns
 from plaudit.errors import DataError, UsageError
-from plaudit.settings import AddConfig, ExportConfig, StudySettings
+from plaudit.settings import AddConfig, ExportConfig, Pairing, StudySettings
 from plaudit.types import Comparison, Judgment, Origin, Slate, Source, as_turns
 
 __all__ = ["Study", "compare"]
@@ -166,7 +166,7 @@ class Study:
         sampling: dict[str, Any] | None = None,
         group: str | None = None,
         columns: dict[str, Any] | None = None,
-        pairing: str = "all",
+        pairing: Pairing = "all",
         overlap: int | None = None,
         in_order: bool = False,
     ) -> list[str]:
@@ -193,7 +193,7 @@ class Study:
             origins=tuple(Origin(model, sampling or {}) for model in models),
             columns=columns or {},
         )
-        config = AddConfig(labels="ignore", pairing=pairing, overlap=overlap, in_order=in_order)  # type: ignore[arg-type]
+        config = AddConfig(labels="ignore", pairing=pairing, overlap=overlap, in_order=in_order)
         added = Added()
         batch = list(questions([slate], config, added))
         if not batch:

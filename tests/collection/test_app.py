@@ -257,6 +257,14 @@ def test_the_owner_adds_a_file_invites_and_exports(sqlite_study):
     file = io.BytesIO("".join(json.dumps(row) + "\n" for row in rows).encode())
     added = owner.form("/owner/add", {}, files={"file": ("mine.jsonl", file)})
     assert "<strong>3</strong> comparisons added" in added.text
+    masked = json.dumps({**rows[0], "prompt": "Mail jo@example.com"}).encode()
+    form = {"mask": ["pii", "models"], "labels": "ignore", "pairing": "one"}
+    added = owner.form("/owner/add", form, files={"file": ("m.jsonl", io.BytesIO(masked))})
+    assert "Masked: e-mail: 1 texts" in added.text
+    wrong = owner.form(
+        "/owner/add", {"labels": "x"}, files={"file": ("m.jsonl", io.BytesIO(masked))}
+    )
+    assert wrong.status_code == 422
     bad = owner.form("/owner/add", {}, files={"file": ("mine.jsonl", io.BytesIO(b'{"x": 1}\n'))})
     assert "mine.jsonl: no known format" in bad.text
     page = owner.form("/owner/invite", {"role": "annotator", "uses": "2", "days": "1"}).text

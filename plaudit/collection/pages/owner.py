@@ -36,7 +36,7 @@ from plaudit.collection.judging import resolve
 from plaudit.collection.people import ROLES, audit, erase, invite, set_active
 from plaudit.collection.rendering import render_turns
 from plaudit.errors import DataError
-from plaudit.settings import AddConfig, ExportConfig
+from plaudit.settings import AddConfig, ExportConfig, LabelUse, Mask, Pairing
 from plaudit.statistics.annotators import MODELS
 from plaudit.types import as_turns
 
@@ -416,19 +416,19 @@ def add_file(
     request: Request,
     visitor: Owner,
     file: Annotated[UploadFile, File()],
-    labels: Text = "import",
-    pairing: Text = "all",
+    labels: Annotated[LabelUse, Form()] = "import",
+    pairing: Annotated[Pairing, Form()] = "all",
     columns: Text = "",
-    mask: Annotated[list[str], Form()] = [],  # noqa: B006
+    mask: Annotated[tuple[Mask, ...], Form()] = (),
 ) -> Response:
     """Add an uploaded file, in any format that `plaudit add` takes."""
     desk = desk_of(request)
     suffix = "".join(Path(file.filename or "data.jsonl").suffixes[-2:])
     config = AddConfig(
-        labels=labels,  # type: ignore[arg-type]
-        pairing=pairing,  # type: ignore[arg-type]
+        labels=labels,
+        pairing=pairing,
         columns=columns.strip() or None,
-        mask=tuple(mask),  # type: ignore[arg-type]
+        mask=mask,
     )
     with tempfile.TemporaryDirectory(prefix="plaudit-add-") as folder:
         path = Path(folder) / f"upload{suffix}"
