@@ -1,7 +1,9 @@
 """Fixtures: the same study on SQLite and on a real PostgreSQL, people, and a running server."""
 
 import json
+import os
 import re
+import shutil
 import socket
 import threading
 import time
@@ -16,6 +18,7 @@ from plaudit.collection.people import invite, join
 from plaudit.settings import CollectConfig
 
 BACKENDS = ("sqlite", "postgresql")
+CHROMIUM = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium")
 
 
 @pytest.fixture(scope="session")
@@ -152,3 +155,25 @@ def server(sqlite_study):
 
 def csrf_of(page):
     return re.findall(r'name="csrf" content="([^"]*)"', page)[0]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    """A real browser, without its sandbox where the tests run as root."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
+def ready(page):
+    """Wait for a comparison on the screen, beyond the guard against a double press."""
+    page.wait_for_selector("#left .turn")
+    page.wait_for_timeout(300)
+
+
+def press(page, key):
+    page.keyboard.press(key)
+    page.wait_for_timeout(300)

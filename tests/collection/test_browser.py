@@ -3,32 +3,28 @@
 Chromium is the distribution's, found on the path or named by CHROMIUM_PATH.
 """
 
-import os
 import re
-import shutil
 import time
 
 import pytest
 from sqlalchemy import func, select
 
 from plaudit.collection import schema
-from tests.collection.conftest import Server, fill, judge, person, prefers_good
+from tests.collection.conftest import (
+    CHROMIUM,
+    Server,
+    fill,
+    judge,
+    person,
+    prefers_good,
+    press,
+    ready,
+)
 from tests.collection.test_rendering import XSS
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 # A guard against a key that waits for the server; benchmarks/RESULTS.md has what it takes.
 AT_ONCE = 200  # ms from key to picture
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -50,16 +46,6 @@ def open_page(chromium):
     for context in contexts:
         context.close()
     assert errors == []
-
-
-def ready(page):
-    page.wait_for_selector("#left .turn")
-    page.wait_for_timeout(300)  # beyond the guard against a double press
-
-
-def press(page, key):
-    page.keyboard.press(key)
-    page.wait_for_timeout(300)
 
 
 def settled(study, count):

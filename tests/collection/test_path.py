@@ -12,8 +12,7 @@ import pytest
 
 from plaudit.collection import Study
 from plaudit.samples import ANSWERS, GUIDELINE, QUESTION, SUPPORT_DESK
-from tests.collection.conftest import Server
-from tests.collection.test_browser import CHROMIUM, chromium, press, ready  # noqa: F401
+from tests.collection.conftest import CHROMIUM, Server, press, ready
 from tests.collection.test_loop import run
 
 pytestmark = [
@@ -51,7 +50,7 @@ def longer(page):
     return "ArrowLeft" if left > right else "ArrowRight"
 
 
-def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):  # noqa: F811
+def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
     with Study(tmp_path / "desk.db", gold_rate=0, retest_rate=0) as study, Server(study) as server:
         new = chromium.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
         owner = new.new_page()
