@@ -60,7 +60,7 @@ def demo(output: str = "plaudit-demo") -> None:
     commands = _commands(folder)
     (folder / "next.txt").write_text(commands, encoding="utf-8")
     show(Text(f"\nDone in {time.perf_counter() - started:.0f} s. Next:", "bold"))
-    show(Text(commands))
+    print(commands)  # as they are: a wrapped command cannot be copied
 
 
 def _commands(folder: Path) -> str:
@@ -68,6 +68,7 @@ def _commands(folder: Path) -> str:
     return (
         f"  open {folder / 'report.html'}\n"
         f"  plaudit check {data}\n"
+        "  plaudit collect --demo\n"
         f"  plaudit score {model} {data} | head -3\n"
         f"  plaudit train YOUR_DATA -o {folder / 'mine'}\n"
     )
