@@ -10,6 +10,7 @@ Shapes: N tokens of a row, H heads, K key-value heads, G = H / K, D a head's wid
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -17,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from plaudit.model.parallel import in_parallel
 from plaudit.model.tree import Ids, Row, Segment, pack
 
 __all__ = ["ROW_TOKENS", "hidden_states", "packed_hidden", "plain_hidden"]
@@ -31,6 +32,7 @@ ROW_TOKENS = 1024
 # softmax sums the rest of a row in another order, and so a score would depend, by its
 # rounding, on where its row ends. With it, scores in bfloat16 are the same bits in any batch.
 KEYS_MULTIPLE = 32
+QUERY_BLOCK = 128
 
 
 class _Layout:
@@ -47,7 +49,8 @@ class _Layout:
         """Row positions [T] of a segment's ancestors and its own tokens, padded by its last one."""
         ranges = (*segment.context, (segment.start, segment.stop))
         positions = torch.cat([torch.arange(start, stop) for start, stop in ranges])
-        padding = positions.new_full((-len(positions) % KEYS_MULTIPLE,), segment.stop - 1)
+        size = _up_to_multiple(len(positions)) - len(positions)
+        padding = positions.new_full((size,), segment.stop - 1)
         return torch.cat([positions, padding])
 
     def mask(self, number: int, window: int | None) -> Tensor:
@@ -88,27 +91,34 @@ def _attend_packed(
     out = query.new_empty(total, groups, heads // groups, value.shape[-1])
     for number, segment in enumerate(packed_layout.row.segments):
         seen = packed_layout.keys[number]
-        attended = _attend(
-            query[:, :, segment.start : segment.stop],
-            key[0].index_select(1, seen),
-            value[0].index_select(1, seen),
-            packed_layout.mask(number, sliding_window),
-            softcap,
-        )
-        out[segment.start : segment.stop] = attended.permute(2, 0, 1, 3)
+        k, v = key[0].index_select(1, seen), value[0].index_select(1, seen)
+        mask = packed_layout.mask(number, sliding_window)
+        size = segment.stop - segment.start
+        for first in range(0, size, QUERY_BLOCK):  # later keys are masked: not read at all
+            last = min(first + QUERY_BLOCK, size)
+            reach = _up_to_multiple(segment.depth + last)
+            attended = _attend(
+                query[:, :, segment.start + first : segment.start + last],
+                k[:, :reach],
+                v[:, :reach],
+                mask[first:last, :reach],
+                softcap,
+            )
+            out[segment.start + first : segment.start + last] = attended.permute(2, 0, 1, 3)
     return out.view(1, total, heads, -1), None
+
+
+def _up_to_multiple(keys: int) -> int:
+    return -(-keys // KEYS_MULTIPLE) * KEYS_MULTIPLE
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor, softcap: float | None) -> Tensor:
     """Attention of scaled queries [K, G, S, D] to keys and values [K, T, D], mask [S, T].
 
-    Two plain products where logits are capped (Gemma 2, 2408.00118), and in bfloat16 on the
-    processor: torch's fused kernel takes longer there, and its result depends on the batch.
+    Two plain products: torch's fused kernel is slower on these small blocks, its bfloat16
+    result depends on the batch, and it cannot cap logits (Gemma 2, 2408.00118).
     """
     groups, heads, size, _ = q.shape
-    if softcap is None and not (q.dtype == torch.bfloat16 and q.device.type == "cpu"):
-        k, v = (x[:, None].expand(-1, heads, -1, -1) for x in (k, v))
-        return scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=1.0)
     logits = torch.bmm(q.flatten(1, 2), k.transpose(1, 2)).view(groups, heads, size, -1)
     if softcap is not None:
         logits = softcap * torch.tanh(logits / softcap)
@@ -130,15 +140,19 @@ def _attention(backbone: nn.Module, name: str) -> Iterator[None]:
         config._attn_implementation = before
 
 
-class _Taps:
-    """Keeps, of the layers asked for, the hidden states at the scored positions only."""
+class _Tapped:
+    """A backbone that gives, of the layers asked for, hidden states at the scored positions only.
+
+    It runs in several threads at once, so what a forward keeps is the thread's own.
+    """
 
     def __init__(self, backbone: nn.Module, wanted: Sequence[int]) -> None:
         layers: Any = getattr(backbone, "layers", None)
         if layers is None:
             layers = getattr(backbone, "h", None) or backbone.blocks
-        self.rows: Tensor | None = None
-        self.kept: dict[int, Tensor] = {}
+        self._backbone, self._wanted = backbone, wanted
+        self.weight = next(backbone.parameters())
+        self._of_thread = threading.local()
         self._handles = [
             layers[number - 1].register_forward_hook(self._keep(number)) for number in wanted
         ]
@@ -146,16 +160,33 @@ class _Taps:
     def _keep(self, number: int) -> Any:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
             hidden = output[0] if isinstance(output, tuple) else output
-            self.kept[number] = hidden[0, self.rows]
+            self._of_thread.kept[number] = hidden[0, self._of_thread.scored]
 
         return hook
+
+    @torch.inference_mode()
+    def __call__(self, ids: Ids, scored: Ids, **arguments: Any) -> Tensor:
+        """[scored, layers, d] hidden states of one row of token ids [N]."""
+        self._of_thread.scored = torch.from_numpy(scored).to(self.weight.device)
+        self._of_thread.kept = {}
+        row = torch.from_numpy(ids)[None].to(self.weight.device)
+        self._backbone(input_ids=row, use_cache=False, **arguments)
+        return torch.stack([self._of_thread.kept[number] for number in self._wanted], dim=1)
 
     def remove(self) -> None:
         for handle in self._handles:
             handle.remove()
 
 
-@torch.inference_mode()
+@contextmanager
+def _tapped(backbone: nn.Module, wanted: Sequence[int]) -> Iterator[_Tapped]:
+    taps = _Tapped(backbone, wanted)
+    try:
+        yield taps
+    finally:
+        taps.remove()
+
+
 def packed_hidden(
     backbone: nn.Module, sequences: Sequence[Ids], layers: Sequence[int], budget: int = ROW_TOKENS
 ) -> Iterator[tuple[Row, Tensor]]:
@@ -164,37 +195,28 @@ def packed_hidden(
     `layers` count from 1 and are taken before the final norm. The backbone runs all its
     layers: cut it first (`reward_model.cut`) where the upper ones are not wanted.
     """
-    taps = _Taps(backbone, layers)
-    weight = next(backbone.parameters())
-    try:
-        with _attention(backbone, ATTENTION):
-            for row in pack(sequences, budget):
-                taps.rows = torch.from_numpy(row.scored).to(weight.device)
-                backbone(
-                    input_ids=torch.from_numpy(row.ids)[None].to(weight.device),
-                    position_ids=torch.from_numpy(row.positions)[None].to(weight.device),
-                    use_cache=False,
-                    packed_layout=_Layout(row, weight.dtype, weight.device),
-                )
-                yield row, torch.stack([taps.kept[number] for number in layers], dim=1)
-    finally:
-        taps.remove()
+    with _tapped(backbone, layers) as taps, _attention(backbone, ATTENTION):
+        dtype, device = taps.weight.dtype, taps.weight.device
+
+        def run(row: Row) -> Tensor:
+            positions = torch.from_numpy(row.positions)[None].to(device)
+            layout = _Layout(row, dtype, device)
+            return taps(row.ids, row.scored, position_ids=positions, packed_layout=layout)
+
+        rows = list(pack(sequences, budget))
+        yield from zip(rows, in_parallel(run, rows, device), strict=True)
 
 
-@torch.inference_mode()
 def plain_hidden(
     backbone: nn.Module, sequences: Sequence[Ids], layers: Sequence[int]
 ) -> Iterator[tuple[int, Tensor]]:
     """One unpadded forward a sequence: the reference, and the path of what cannot be packed."""
-    taps = _Taps(backbone, layers)
-    device = next(backbone.parameters()).device
-    try:
-        for index, ids in enumerate(sequences):
-            taps.rows = torch.tensor([len(ids) - 1], device=device)
-            backbone(input_ids=torch.from_numpy(ids)[None].to(device), use_cache=False)
-            yield index, torch.cat([taps.kept[number] for number in layers])[None]
-    finally:
-        taps.remove()
+    with _tapped(backbone, layers) as taps:
+
+        def run(ids: Ids) -> Tensor:
+            return taps(ids, np.array([len(ids) - 1]))
+
+        yield from enumerate(in_parallel(run, sequences, taps.weight.device))
 
 
 def hidden_states(

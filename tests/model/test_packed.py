@@ -10,10 +10,10 @@ from ..conftest import FAMILIES, tiny_backbone
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("budget", [64, 1024])
-def test_packed_is_plain(family, budget):
+@pytest.mark.parametrize(("budget", "length"), [(64, 60), (1024, 60), (1024, 200)])
+def test_packed_is_plain(family, budget, length):
     backbone = tiny_backbone(family)
-    sequences = branching_ids(250, length=60)
+    sequences = branching_ids(250, length)
     layers = [1, 2, depth(backbone)]
     plain = {i: hidden[0] for i, hidden in plain_hidden(backbone, sequences, layers)}
     seen = 0
