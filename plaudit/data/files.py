@@ -11,6 +11,7 @@ import csv
 import gzip
 import io
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
@@ -25,6 +26,9 @@ __all__ = ["FILES", "STDIN", "BadRow", "Row", "rows"]
 
 Row = Mapping[str, Any]
 STDIN = "<stdin>"
+CHUNK = 1 << 20  # characters of a JSON list read at a time
+DECODER = json.JSONDecoder()
+SPACE, AFTER_VALUE = re.compile(r"\s*"), re.compile(r"\s*([,\]])")
 # A reply may be longer than the csv module's default limit of 131,072 characters.
 csv.field_size_limit(1 << 28)
 
@@ -116,22 +120,60 @@ def _jsonl(file: TextIO, _name: str) -> Iterator[tuple[int, Row | BadRow]]:
 
 
 def _json(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:
-    text = file.read()
-    try:
-        values = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        if text.lstrip().startswith("{"):  # one object a line under the name .json
-            yield from _jsonl(io.StringIO(text), name)
-            return
-        raise DataError(f"{name}: not JSON: {error}") from error
-    if isinstance(values, dict):
-        lists = [value for value in values.values() if isinstance(value, list)]
-        values = lists[0] if len(lists) == 1 and len(values) <= 3 else [values]
+    text = file.read(CHUNK)
+    while text.isspace():
+        text = file.read(CHUNK)
+    if text.lstrip().startswith("["):
+        values = _elements(text, file, name)
+    else:
+        text += file.read()
+        try:
+            whole = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            if text.lstrip().startswith("{"):  # one object a line under the name .json
+                yield from _jsonl(io.StringIO(text), name)
+                return
+            raise DataError(f"{name}: not JSON: {error}") from error
+        lists = (
+            [v for v in whole.values() if isinstance(v, list)] if isinstance(whole, dict) else []
+        )
+        values = iter(lists[0] if len(lists) == 1 and len(whole) <= 3 else [whole])
     for number, row in enumerate(values, start=1):
         if isinstance(row, dict):
             yield number, row
         else:
             yield number, BadRow(f"expected an object, found {type(row).__name__}")
+
+
+def _elements(text: str, file: TextIO, name: str) -> Iterator[Any]:
+    """Values of a JSON list that begins in `text`, one by one, so that it is never held whole."""
+    at, count = text.index("[") + 1, 0
+    while True:
+        start = SPACE.match(text, at).end()  # type: ignore[union-attr]
+        if text[start : start + 1] == "]" and not count:
+            end_of_list = start + 1
+            break
+        mark, reason = None, "the file ends before its list does"
+        try:
+            value, end = DECODER.raw_decode(text, start)
+            mark = AFTER_VALUE.match(text, end)
+        except json.JSONDecodeError as error:  # or the value goes on in the next part
+            reason = error.msg
+        except RecursionError:
+            reason = "nested too deeply"
+        if mark is None:
+            more = file.read(max(CHUNK, len(text) - at))
+            if not more:
+                raise DataError(f"{name}: not JSON, in row {count + 1} of its list: {reason}")
+            text, at = text[at:] + more, 0
+            continue
+        count += 1
+        yield value
+        at = end_of_list = mark.end()
+        if mark[1] == "]":
+            break
+    if text[end_of_list:].strip() or file.read().strip():
+        raise DataError(f"{name}: not JSON: more text after its list of {count:,} rows")
 
 
 def _csv(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:

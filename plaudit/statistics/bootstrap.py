@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 __all__ = [
     "Interval",
@@ -98,8 +98,8 @@ def clopper_pearson(successes: int, n: int) -> Interval:
     """The exact binomial interval of a share (Clopper & Pearson 1934)."""
     if n == 0:
         return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
-    low = beta.ppf(0.025, successes, n - successes + 1) if successes else 0.0
-    high = beta.ppf(0.975, successes + 1, n - successes) if successes < n else 1.0
+    low = betaincinv(successes, n - successes + 1, 0.025) if successes else 0.0
+    high = betaincinv(successes + 1, n - successes, 0.975) if successes < n else 1.0
     return Interval(successes / n, float(low), float(high), n, n)
 
 

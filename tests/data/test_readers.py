@@ -6,6 +6,7 @@ import json
 import pytest
 
 from plaudit.data import Tally, pairs_of, read
+from plaudit.data.files import rows
 from plaudit.data.readers import READERS
 from plaudit.errors import DataError, UsageError
 
@@ -311,3 +312,40 @@ def test_json_nested_without_end_is_a_bad_row(tmp_path):
     reading = read(str(path))
     assert len(list(reading)) == 3
     assert reading.bad == 1
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 7, 1 << 20])
+def test_a_json_list_is_read_in_parts_as_it_is_whole(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr("plaudit.data.files.CHUNK", chunk)
+    values = [{"a": 'x] , "y', "b": [1, {"c": -2.5e3}]}, 12, 3.5, "]", {}, [], None, {"ü": "\n"}]
+    path = tmp_path / "a.json"
+    for text in (json.dumps(values), " \n" + json.dumps(values, indent=1) + "\n ", "[]", "[ ]"):
+        path.write_text(text)
+        found = [row if isinstance(row, dict) else "bad" for _, row in rows(str(path))]
+        expected = [v if isinstance(v, dict) else "bad" for v in json.loads(text)]
+        assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[{"a": 1}, {"a": ', "row 2 of its list"),
+        ('[{"a": 1} {"a": 2}]', "row 1 of its list"),
+        ('[{"a": 1},]', "row 2 of its list"),
+        ('[{"a": 1}', "row 1 of its list: the file ends before its list does"),
+        ("[", "row 1 of its list"),
+        ('[{"a": 1}] [{"a": 2}]', "more text after its list of 1 rows"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)
+def test_a_broken_json_list_says_where(tmp_path, text, message):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        list(rows(str(path)))
+
+
+def test_json_that_is_one_value_is_one_bad_row(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("3")
+    assert [row.problem for _, row in rows(str(path))] == ["expected an object, found int"]
