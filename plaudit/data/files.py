@@ -199,7 +199,8 @@ def _parquet_rows(path: Path) -> Rows:
     require("model", "pyarrow", what=f"{path.name} (.parquet)")
     parquet = import_module("pyarrow.parquet")
     try:
-        file = parquet.ParquetFile(path)
+        # Small buffers: else a whole row group, often the whole file, is held decompressed.
+        file = parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False)
         number = 0
         for batch in file.iter_batches(batch_size=1000):
             for row in batch.to_pylist():

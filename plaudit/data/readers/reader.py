@@ -63,13 +63,17 @@ def reply_turns(value: Any) -> Turns:
     raise DataError(f"a reply must be text or messages, found {type(value).__name__}")
 
 
-def remaining(row: Row, used: Collection[str]) -> dict[str, Any]:
+NOTHING: Mapping[str, Any] = {}
+
+
+def remaining(row: Row, used: Collection[str]) -> Mapping[str, Any]:
     """The columns not used for the comparison, as they are, for slices and groups."""
-    return {
+    found = {
         name: value
         for name, value in row.items()
         if name not in used and isinstance(value, (str, int, float, bool))
     }
+    return found or NOTHING  # one for all the rows that have none
 
 
 def origins(row: Row, items: Sequence[Any] = ()) -> tuple[Origin | None, ...]:
