@@ -198,13 +198,12 @@ def packed_hidden(
     with _tapped(backbone, layers) as taps, _attention(backbone, ATTENTION):
         dtype, device = taps.weight.dtype, taps.weight.device
 
-        def run(row: Row) -> Tensor:
+        def run(row: Row) -> tuple[Row, Tensor]:
             positions = torch.from_numpy(row.positions)[None].to(device)
             layout = _Layout(row, dtype, device)
-            return taps(row.ids, row.scored, position_ids=positions, packed_layout=layout)
+            return row, taps(row.ids, row.scored, position_ids=positions, packed_layout=layout)
 
-        rows = list(pack(sequences, budget))
-        yield from zip(rows, in_parallel(run, rows, device), strict=True)
+        yield from in_parallel(run, pack(sequences, budget), device)
 
 
 def plain_hidden(
