@@ -235,7 +235,7 @@ def load(
         DEFAULT_MAX_LENGTH, int(config.get("max_position_embeddings") or DEFAULT_MAX_LENGTH)
     )
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    renderer = Renderer.of(tokenizer, max_length or length)
+    renderer = Renderer.as_saved(tokenizer, max_length or length)
     head = getattr(model, "score", None)
     if head is None or not hasattr(model.base_model, "layers"):
         return PooledClassifier(model.to(taken), renderer)

@@ -3,10 +3,11 @@
 Training, evaluation and serving all call it, so a conversation cannot become different tokens
 in different places. Its rules:
 
-- The chat template is the base's own, made final at construction: nothing follows the end
+- The chat template is the base's own, made final before training: nothing follows the end
   token of the last turn (many templates add a newline there), the end token is always there,
   and a template that prints today's date is pinned to one date. The amended template is what
-  the checkpoint saves, so vLLM, TRL and verl render the same.
+  the checkpoint saves, so vLLM, TRL and verl render the same. A model trained elsewhere keeps
+  its template as saved.
 - The template writes every special token; the tokenizer adds none, so no BOS is doubled.
 - Too long a conversation loses its oldest turns first (a system turn stays), then the start of
   its prompt; never the end of the reply. Every cut is counted.
@@ -16,7 +17,7 @@ in different places. Its rules:
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -43,6 +44,9 @@ TAIL = " if add_generation_prompt else plaudit_text.rstrip() }}"
 ENDED_TAIL = " if add_generation_prompt else plaudit_text.rstrip() ~ eos_token }}"
 
 
+Template = Callable[[PreTrainedTokenizerBase], str]
+
+
 class Rendered(NamedTuple):
     """Token ids of a conversation, and what was cut to fit: whole turns, single tokens."""
 
@@ -59,7 +63,8 @@ class Rendered(NamedTuple):
 class Renderer:
     """Conversation to token ids, by the tokenizer's chat template.
 
-    Make it with `Renderer.of(tokenizer, max_length)`, which makes the template final.
+    Make it with `Renderer.of(tokenizer, max_length)`, which makes the template final, or, for
+    a model already trained, with `Renderer.as_saved`.
     Raises ModelError where the tokenizer has no end token.
     """
 
@@ -68,7 +73,22 @@ class Renderer:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Renderer:
-        """A Renderer whose tokenizer carries the final template and a pad token of its own."""
+        """The Renderer of a model to be trained: it makes the tokenizer's template final."""
+        return cls._checked(tokenizer, max_length, _final_template)
+
+    @classmethod
+    def as_saved(cls, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Renderer:
+        """The Renderer of a trained model: its template as it is, but for today's date.
+
+        Other people's models are read where they learned to be read, at the newline after
+        the end token where their template adds one; at another token they score by chance.
+        """
+        return cls._checked(tokenizer, max_length, _saved_template)
+
+    @classmethod
+    def _checked(
+        cls, tokenizer: PreTrainedTokenizerBase, max_length: int, template: Template
+    ) -> Renderer:
         if tokenizer.eos_token is None:
             raise ModelError(
                 f"the tokenizer of {tokenizer.name_or_path!r} has no end token (eos_token); "
@@ -76,7 +96,7 @@ class Renderer:
             )
         if max_length < 16:
             raise ModelError(f"max_length must be at least 16 tokens, found {max_length}")
-        tokenizer.chat_template = _final_template(tokenizer)
+        tokenizer.chat_template = template(tokenizer)
         tokenizer.truncation_side = "left"
         tokenizer.padding_side = "right"
         return cls(tokenizer, max_length)
@@ -133,19 +153,35 @@ class Renderer:
         return Rendered(ids[excess:], dropped, excess)
 
 
+def _saved_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    own = _own_template(tokenizer)
+    return _final_template(tokenizer) if own is None else _date(own) + own
+
+
 def _final_template(tokenizer: PreTrainedTokenizerBase) -> str:
-    template = tokenizer.chat_template
-    if isinstance(template, dict):
-        template = template.get("default")
-    if template is not None and HEAD in template:
-        return str(template)  # already final: a plaudit checkpoint
-    original: str = template or PLAIN_TEMPLATE
-    date = PINNED_DATE if "strftime_now" in original else ""
-    final = date + HEAD + original + MIDDLE + TAIL
+    own = _own_template(tokenizer)
+    if own is not None and HEAD in own:
+        return own  # already final: a plaudit checkpoint
+    original = own or PLAIN_TEMPLATE
+    final = _date(original) + HEAD + original + MIDDLE + TAIL
     probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     tokenizer.chat_template = final
     text = str(tokenizer.apply_chat_template(probe, tokenize=False))
-    return final if _ends_turn(tokenizer, text) else date + HEAD + original + MIDDLE + ENDED_TAIL
+    if _ends_turn(tokenizer, text):
+        return final
+    return _date(original) + HEAD + original + MIDDLE + ENDED_TAIL
+
+
+def _own_template(tokenizer: PreTrainedTokenizerBase) -> str | None:
+    template = tokenizer.chat_template
+    if isinstance(template, dict):
+        template = template.get("default")
+    return None if template is None else str(template)
+
+
+def _date(template: str) -> str:
+    pinned = PINNED_DATE in template or "strftime_now" not in template
+    return "" if pinned else PINNED_DATE
 
 
 def _ends_turn(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:

@@ -170,6 +170,29 @@ def test_other_peoples_checkpoints(tmp_path, saved):
 
 
 @torch.no_grad()
+def test_a_model_trained_elsewhere_is_read_where_its_own_template_ends(tmp_path):
+    from transformers import LlamaForSequenceClassification
+
+    torch.manual_seed(0)
+    config = tiny_backbone("llama").config
+    config.num_labels = 1
+    model = LlamaForSequenceClassification(config).eval()
+    tokenizer = byte_tokenizer()  # ChatML: a newline follows the end token
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    scorer = plaudit.load(str(tmp_path), "float32")
+    scores = scorer.score(CHATS).mean
+    for chat, score in zip(CHATS, scores, strict=True):
+        ids = tokenizer.apply_chat_template(chat.messages(), return_dict=False)
+        assert ids[-1] != tokenizer.eos_token_id
+        assert model(torch.tensor([ids])).logits.item() == pytest.approx(score, abs=1e-4)
+    scorer.save_pretrained(tmp_path / "again")  # and keeps it when plaudit saves it
+    assert plaudit.load(str(tmp_path / "again"), "float32").score(CHATS).mean == pytest.approx(
+        scores, abs=1e-4
+    )
+
+
+@torch.no_grad()
 def test_an_encoder_is_scored_through_its_own_head(tmp_path):
     from transformers import BertForSequenceClassification
 
