@@ -3,19 +3,15 @@
     python benchmarks/frozen_vs_trl.py DATA [--json FILE]      both, TRL's speed from a sample
     python benchmarks/frozen_vs_trl.py DATA --only-plaudit     the first run and a refit
     python benchmarks/frozen_vs_trl.py DATA --full FOLDER      TRL's whole run, for its accuracy
-    python benchmarks/frozen_vs_trl.py DATA --emulated         its accuracy on cached features
 
 Same data, same split, same base, same machine, one run. TRL gets its faster precision of the
 two (measured here), padding to the longest of each batch, no gradient checkpointing (the
 backbone has no gradients), and three epochs at its default learning rate.
 
---full takes about an hour on two cores, so it keeps checkpoints in FOLDER and goes on from the last
+--full takes about 40 minutes of two cores, so it keeps checkpoints in FOLDER and goes on from the last
 of them. It runs in bf16 autocast, TRL's default: float32 weights, so that rounding of the head's
 small steps does not cost it accuracy; and its batches group pairs of like length, which spares
 padding. What it saved is judged as plaudit's model is.
-
---emulated is not TRL's run: on a frozen backbone without dropout the last layer's features are
-constants, so the same optimiser, schedule, batches and initial scale are applied to them, cached.
 """
 
 from __future__ import annotations
@@ -31,9 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from cross_validation import material_of
 from datasets import Dataset
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, TrainerCallback
 from transformers.trainer_utils import get_last_checkpoint
@@ -47,7 +41,6 @@ from plaudit.types import Pair
 
 EPOCHS = 3
 BATCH = 8
-INITIALIZER_RANGE = 0.02  # the base's, which its classification head starts from
 
 
 def as_rows(pairs: list[Pair]) -> Dataset:
@@ -159,14 +152,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data")
     parser.add_argument("--full", metavar="FOLDER", default=None)
-    parser.add_argument("--emulated", action="store_true")
     parser.add_argument("--only-plaudit", action="store_true")
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--json", default=None)
     options = parser.parse_args()
-    if options.emulated:
-        print(json.dumps(emulated(options.data), indent=2))
-        return
     pairs = pairs_of(read(options.data))
     sides = split(pairs)
     train, test = [pairs[i] for i in sides.train], [pairs[i] for i in sides.test]
@@ -215,46 +204,6 @@ def run_twice(data: str, work: Path) -> dict[str, Any]:
         result["refit_seconds_after_50_labels"] = run_plaudit(more, work, "second")
         result["refit_share"] = result["refit_seconds_after_50_labels"] / first
     return result
-
-
-def emulated(data: str) -> dict[str, Any]:
-    """TRL's frozen-backbone training on cached last-layer features, five seeds."""
-    pairs, side, _, features, layers = material_of(data, None)
-    values = torch.from_numpy(features.layer(max(layers)))
-    sides = split(pairs)
-    test, seeds = [pairs[i] for i in sides.test], []
-    for seed in range(5):
-        scores = values[side[sides.test]] @ emulated_head(pairs, side, values, sides.train, seed)
-        seeds.append(judged(test, (scores[:, 0] - scores[:, 1]).double().numpy()))
-    return {
-        "emulated on cached features, not TRL's run": True,
-        "accuracy of each seed": [measure(one, "accuracy")._asdict() for one in seeds],
-        "log-loss of each seed": [measure(one, "log-loss")._asdict() for one in seeds],
-    }
-
-
-def emulated_head(
-    pairs: list[Pair], side: Any, values: torch.Tensor, train: Any, seed: int
-) -> torch.Tensor:
-    torch.manual_seed(seed)
-    config = RewardConfig(output_dir="unused", use_cpu=True, report_to="none", bf16=False)
-    width = values.shape[1]
-    head = torch.nn.Parameter(torch.randn(width) * INITIALIZER_RANGE)
-    optimizer = torch.optim.AdamW([head], lr=config.learning_rate, weight_decay=config.weight_decay)
-    ahead = np.array([pairs[i].p >= 0.5 for i in train])[:, None]
-    better = torch.from_numpy(np.where(ahead, side[train], side[train][:, ::-1]))
-    steps = EPOCHS * -(-len(train) // BATCH)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
-    for _ in range(EPOCHS):
-        for part in torch.randperm(len(train)).split(BATCH):
-            scores = values[better[part]] @ head
-            loss = -torch.nn.functional.logsigmoid(scores[:, 0] - scores[:, 1]).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_([head], config.max_grad_norm)
-            optimizer.step()
-            schedule.step()
-    return head.detach()
 
 
 def with_new_labels(data: str, work: Path) -> str | None:
