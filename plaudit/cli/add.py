@@ -19,7 +19,7 @@ COLLECT = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "nh3", "mark
 def add(
     study: str,
     *data: str,
-    config: Annotated[AddConfig, Parameter(name="*")] = AddConfig(),  # noqa: B008
+    config: Annotated[AddConfig, Parameter(name="*")] = AddConfig(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Add comparisons to a study; the same data again adds nothing.

@@ -23,7 +23,7 @@ __all__ = ["collect"]
 def collect(
     study: str | None = None,
     *,
-    config: Annotated[CollectConfig, Parameter(name="*")] = CollectConfig(),  # noqa: B008
+    config: Annotated[CollectConfig, Parameter(name="*")] = CollectConfig(),
     demo: Annotated[bool, Parameter(negative="")] = False,
     owner_link: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

@@ -19,7 +19,7 @@ def export(
     study: str,
     *,
     output: Annotated[str, Parameter(name=["--output", "-o"])] = "export",
-    config: Annotated[ExportConfig, Parameter(name="*")] = ExportConfig(),  # noqa: B008
+    config: Annotated[ExportConfig, Parameter(name="*")] = ExportConfig(),
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Write a study's judgments as training data, with a manifest.

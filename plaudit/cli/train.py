@@ -17,7 +17,7 @@ __all__ = ["train"]
 def train(
     *data: str,
     output: Annotated[str, Parameter(alias="-o")],
-    config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),  # noqa: B008
+    config: Annotated[TrainConfig, Parameter(name="*")] = TrainConfig(),
     html: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

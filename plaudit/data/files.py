@@ -28,7 +28,7 @@ Row = Mapping[str, Any]
 STDIN = "<stdin>"
 CHUNK = 1 << 20  # characters of a JSON list read at a time
 DECODER = json.JSONDecoder()
-SPACE, AFTER_VALUE = re.compile(r"\s*"), re.compile(r"\s*([,\]])")
+NOT_SPACE, AFTER_VALUE = re.compile(r"\S"), re.compile(r"\s*([,\]])")
 # A reply may be longer than the csv module's default limit of 131,072 characters.
 csv.field_size_limit(1 << 28)
 
@@ -149,7 +149,8 @@ def _elements(text: str, file: TextIO, name: str) -> Iterator[Any]:
     """Values of a JSON list that begins in `text`, one by one, so that it is never held whole."""
     at, count = text.index("[") + 1, 0
     while True:
-        start = SPACE.match(text, at).end()  # type: ignore[union-attr]
+        begun = NOT_SPACE.search(text, at)
+        start = begun.start() if begun else len(text)
         if text[start : start + 1] == "]" and not count:
             end_of_list = start + 1
             break

@@ -32,6 +32,7 @@ ROW_TOKENS = 1024
 # softmax sums the rest of a row in another order, and so a score would depend, by its
 # rounding, on where its row ends. With it, scores in bfloat16 are the same bits in any batch.
 KEYS_MULTIPLE = 32
+# Queries attended at a time, to the keys up to the last of them: measured best of 64 to 256.
 QUERY_BLOCK = 128
 
 

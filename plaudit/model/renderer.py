@@ -44,7 +44,7 @@ TAIL = " if add_generation_prompt else plaudit_text.rstrip() }}"
 ENDED_TAIL = " if add_generation_prompt else plaudit_text.rstrip() ~ eos_token }}"
 
 
-Template = Callable[[PreTrainedTokenizerBase], str]
+TemplateRule = Callable[[PreTrainedTokenizerBase], str]
 
 
 class Rendered(NamedTuple):
@@ -87,7 +87,7 @@ class Renderer:
 
     @classmethod
     def _checked(
-        cls, tokenizer: PreTrainedTokenizerBase, max_length: int, template: Template
+        cls, tokenizer: PreTrainedTokenizerBase, max_length: int, rule: TemplateRule
     ) -> Renderer:
         if tokenizer.eos_token is None:
             raise ModelError(
@@ -96,7 +96,7 @@ class Renderer:
             )
         if max_length < 16:
             raise ModelError(f"max_length must be at least 16 tokens, found {max_length}")
-        tokenizer.chat_template = template(tokenizer)
+        tokenizer.chat_template = rule(tokenizer)
         tokenizer.truncation_side = "left"
         tokenizer.padding_side = "right"
         return cls(tokenizer, max_length)
