@@ -11,15 +11,15 @@ from pathlib import Path
 
 import httpx
 
-from plaudit.collection import Study
-from plaudit.collection.people import invite
-from plaudit.collection.simulated import Choice, SimulatedAnnotator
+from plaudit.study import Study
+from plaudit.study.accounts import invite
+from tests.simulated import Choice, SimulatedAnnotator
 
 assert find_spec("torch") is None, "plaudit[collect] brought torch"
 plaudit_command = str(Path(sys.executable).parent / "plaudit")
 with tempfile.TemporaryDirectory() as folder:
     data, desk = Path(folder) / "candidates.jsonl", str(Path(folder) / "desk.db")
-    row = {"prompt": "How do I reset my password?", "replies": ["Click.", "Choose 'Forgot …'."]}
+    row = {"prompt": "How do I reset my password?", "responses": ["Click.", "Choose 'Forgot …'."]}
     data.write_text(json.dumps(row) + "\n")
     subprocess.run([plaudit_command, "add", desk, str(data)], check=True)
     with Study(desk) as study:

@@ -18,21 +18,21 @@ from typing import NamedTuple
 
 import numpy as np
 
+from plaudit.statistics.aggregation import MODELS
 from plaudit.statistics.agreement import agreement
-from plaudit.statistics.annotators import MODELS
-from plaudit.statistics.bootstrap import cluster_bootstrap
-from plaudit.statistics.skills import EFFECTS, fit_skills
+from plaudit.statistics.intervals import cluster_bootstrap
+from plaudit.statistics.ordinal_bradley_terry import EFFECTS, fit_skills
 from plaudit.statistics.votes import TIE, Votes
 
 BASELINE = "vote_share"
 WITHOUT_LENGTH = tuple(name for name in EFFECTS if name != "length")
 ABLATIONS = {
-    "skills, annotators alike": partial(fit_skills, replies=False, effects=()),
-    "skills, no length": partial(fit_skills, replies=False, effects=WITHOUT_LENGTH),
-    "reply_skills, annotators alike": partial(fit_skills, effects=()),
-    "reply_skills, no length": partial(fit_skills, effects=WITHOUT_LENGTH),
+    "skills, annotators alike": partial(fit_skills, responses=False, effects=()),
+    "skills, no length": partial(fit_skills, responses=False, effects=WITHOUT_LENGTH),
+    "response_skills, annotators alike": partial(fit_skills, effects=()),
+    "response_skills, no length": partial(fit_skills, effects=WITHOUT_LENGTH),
 }
-CURVE = ("majority", "vote_share", "dawid_skene_ties", "skills", "reply_skills")
+CURVE = ("majority", "vote_share", "dawid_skene_ties", "skills", "response_skills")
 
 
 class Losses(NamedTuple):
@@ -47,7 +47,7 @@ class Losses(NamedTuple):
 
 def load(path: Path) -> Votes:
     """The workers' votes; the argument named a is A1, which they saw first."""
-    debates, replies, workers, rows = {}, {}, {}, []
+    debates, responses, workers, rows = {}, {}, {}, []
     group, ends, length = [], [], []
     with gzip.open(path, "rt") as file:
         for item, line in enumerate(file):
@@ -55,7 +55,7 @@ def load(path: Path) -> Votes:
             a, b = row["response_a"], row["response_b"]
             group.append(debates.setdefault(row["subset"].split("_")[0], len(debates)))
             ends.append(
-                [replies.setdefault((row["subset"], text), len(replies)) for text in (a, b)]
+                [responses.setdefault((row["subset"], text), len(responses)) for text in (a, b)]
             )
             length.append(np.log(len(a) / len(b)))
             for vote in row["annotations"]:
@@ -142,10 +142,10 @@ def simulate(kind: str, seed: int, items: int = 2000, overlap: int = 4, count: i
 
 
 def simulations(seeds: int) -> dict:
-    """Held-out losses as above, and how often p lies on the true side of ½. No reply is shared."""
+    """Held-out losses as above, and how often p lies on the true side of ½. No response is shared."""
     result = {}
     for kind in ("spammers", "alike"):
-        models = {name: fit for name, fit in MODELS.items() if name != "reply_skills"}
+        models = {name: fit for name, fit in MODELS.items() if name != "response_skills"}
         rows: dict[str, list[np.ndarray]] = {name: [] for name in models}
         for seed in range(seeds):
             votes, theta = simulate(kind, seed)
@@ -171,19 +171,19 @@ def simulations(seeds: int) -> dict:
 
 
 def crowd(count: int) -> Votes:
-    """Graded votes of 200 annotators on the six pairs of four replies a prompt, 2.5 votes a pair."""
+    """Graded votes of 200 annotators on the six pairs of four responses a prompt, 2.5 votes a pair."""
     rng = np.random.default_rng(0)
     prompts = int(count / 15)
     pairs = np.stack(np.triu_indices(4, 1), axis=1)
-    replies = (pairs + 4 * np.arange(prompts)[:, None, None]).reshape(-1, 2)
-    theta = np.subtract(*rng.normal(size=4 * prompts)[replies].T)
-    theta = theta + 0.5 * rng.normal(size=len(replies))
-    item, annotator = rng.integers(0, len(replies), count), rng.integers(0, 200, count)
+    responses = (pairs + 4 * np.arange(prompts)[:, None, None]).reshape(-1, 2)
+    theta = np.subtract(*rng.normal(size=4 * prompts)[responses].T)
+    theta = theta + 0.5 * rng.normal(size=len(responses))
+    item, annotator = rng.integers(0, len(responses), count), rng.integers(0, 200, count)
     side, skill, bias = rng.choice([-1, 1], count), rng.normal(size=200), rng.normal(size=200)
     eta = np.exp(0.5 * skill)[annotator] * theta[item] + 0.4 * bias[annotator] * side
     value = np.digitize(eta + rng.logistic(size=count), [-2, -1, -0.4, 0.4, 1, 2]) - 3
-    group, length = np.repeat(np.arange(prompts), 6), rng.normal(size=len(replies))
-    return Votes(item, annotator, value, side, group, 200, length, replies)
+    group, length = np.repeat(np.arange(prompts), 6), rng.normal(size=len(responses))
+    return Votes(item, annotator, value, side, group, 200, length, responses)
 
 
 def speed(count: int) -> None:

@@ -24,11 +24,11 @@ from transformers import AutoModel, AutoTokenizer
 
 from plaudit.data import pairs_of, read
 from plaudit.model.backbone import depth, features, run_in
-from plaudit.model.bases import base_folder
+from plaudit.model.download import base_folder
 from plaudit.model.precision import matrix_rate
 from plaudit.model.renderer import Renderer
 from plaudit.statistics.bradley_terry import prior_ridge, solve
-from plaudit.training.features import row_tokens
+from plaudit.training.frozen.features import row_tokens
 from plaudit.types import Pair
 
 
@@ -62,7 +62,7 @@ def speed(options: Any) -> dict[str, Any]:
     pairs = pairs_of(read(options.data))
     pairs = pairs[:: max(1, len(pairs) // options.pairs)][: options.pairs]
     sequences = list({ids.tobytes(): ids for ids in sequences_of(pairs)}.values())
-    result: dict[str, Any] = {"replies": len(sequences), "tokens": sum(map(len, sequences))}
+    result: dict[str, Any] = {"responses": len(sequences), "tokens": sum(map(len, sequences))}
     result["tokens_run_packed"] = row_tokens(sequences)
     for dtype in (torch.float32, torch.bfloat16):
         result[str(dtype)] = measure(backbone_in(dtype), sequences, dtype, options.rounds)
@@ -70,7 +70,7 @@ def speed(options: Any) -> dict[str, Any]:
 
 
 def measure(backbone: Any, sequences: list[Any], dtype: torch.dtype, rounds: int) -> dict[str, Any]:
-    """Replies/s of both passes, and GFLOP/s of products against the machine's rate."""
+    """Responses/s of both passes, and GFLOP/s of products against the machine's rate."""
     config = backbone.config
     weights = sum(
         p.numel() for n, p in backbone.named_parameters() if p.ndim == 2 and "embed" not in n
@@ -89,8 +89,8 @@ def measure(backbone: Any, sequences: list[Any], dtype: torch.dtype, rounds: int
         "pass_gflops": work / statistics.median(packed),
         "share_of_rate": statistics.median(shares),
         "share_of_each_round": [round(share, 3) for share in shares],
-        "packed_replies_per_s": len(sequences) / statistics.median(packed),
-        "padded_replies_per_s": len(sequences) / statistics.median(padded),
+        "packed_responses_per_s": len(sequences) / statistics.median(packed),
+        "padded_responses_per_s": len(sequences) / statistics.median(padded),
         "packed_over_padded": statistics.median(
             slow / fast for slow, fast in zip(padded, packed, strict=True)
         ),
@@ -131,7 +131,7 @@ def run_padded(backbone: Any, sequences: list[Any], batch_tokens: int = 4096) ->
 
 def invariance(data: str) -> dict[str, Any]:
     """Largest score differences, in standard deviations of the scores, of two heads."""
-    pairs = [pair for pair in pairs_of(read(data))[:250] if pair.a.turns != pair.b.turns]
+    pairs = [pair for pair in pairs_of(read(data))[:250] if pair.a.messages != pair.b.messages]
     every = sequences_of(pairs)
     alone, packed = {}, {}
     for dtype in (torch.float32, torch.bfloat16):

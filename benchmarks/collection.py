@@ -29,11 +29,11 @@ import httpx
 import numpy as np
 from sqlalchemy import select
 
-from plaudit.collection import Study, schema
-from plaudit.collection.adding import Added, Question, Verdict, add_batch, batches
-from plaudit.collection.people import invite
-from plaudit.settings import AddConfig
-from plaudit.types import Origin, Turn, turns_id
+from plaudit.config import AddConfig
+from plaudit.study import Study, schema
+from plaudit.study.accounts import invite
+from plaudit.study.ingest import Added, Question, Verdict, add_batch, batches
+from plaudit.types import Message, Origin, messages_id
 
 WORDS = "refund order reset link please invoice account delivery plan support card update".split()
 
@@ -47,12 +47,12 @@ def fill(study, count, labelled=False, seed=0):
 
     def questions():
         for number in range(count):
-            replies = [(Turn("assistant", f"{text(40)} {number} {side}"),) for side in "ab"]
-            a, b = sorted(replies, key=turns_id)
-            prompt = (Turn("user", f"{text(20)} {number // 3}?"),)
+            responses = [(Message("assistant", f"{text(40)} {number} {side}"),) for side in "ab"]
+            a, b = sorted(responses, key=messages_id)
+            prompt = (Message("user", f"{text(20)} {number // 3}?"),)
             origins = (Origin("one"),), (Origin("two"),)
             verdicts = (Verdict(rng.choice("ab")),) if labelled else ()
-            yield Question(prompt, a, b, *origins, turns_id(prompt), {"topic": "x"}, verdicts)
+            yield Question(prompt, a, b, *origins, messages_id(prompt), {"topic": "x"}, verdicts)
 
     config, added = AddConfig(labels="import"), Added()
     started = time.perf_counter()
@@ -229,7 +229,7 @@ def exports(where, folder):
     found = {}
     for form in ("pairs", "raw", "trl", "dataset"):
         code = (
-            "import resource, sys; from plaudit.collection import Study\n"
+            "import resource, sys; from plaudit.study import Study\n"
             "done = Study(sys.argv[1]).export(sys.argv[2], format=sys.argv[3])\n"
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, done.files)"
         )

@@ -17,15 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from plaudit.config import TrainConfig
 from plaudit.data import Tally, pairs_of, read
 from plaudit.data.split import folds
 from plaudit.evaluation.metrics import judged, measure
 from plaudit.model.backbone import depth
-from plaudit.settings import TrainConfig
 from plaudit.training.base import load_base
-from plaudit.training.features import FeatureCache, Features
-from plaudit.training.head import choose, fit, labels
-from plaudit.training.pilot import candidate_layers
+from plaudit.training.frozen.features import FeatureCache, Features
+from plaudit.training.frozen.head import choose, fit, labels
+from plaudit.training.frozen.layer_search import candidate_layers
 from plaudit.types import Pair
 
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from plaudit.data import read
-from plaudit.data.check import Doctor
+from plaudit.data.check import DataCheck
 
 WORDS = [f"word{i}" for i in range(5000)]
 
@@ -27,7 +27,7 @@ def main(count: int = 1_000_000) -> None:
                 row = {"prompt": prompt, "response_a": a, "response_b": b, "label": "ab"[i % 2]}
                 file.write(json.dumps(row) + "\n")
         started = time.perf_counter()
-        doctor = Doctor()
+        doctor = DataCheck()
         for _ in doctor.watch(read(str(path))):
             pass
         findings = doctor.findings()

@@ -36,7 +36,7 @@ from trl import RewardConfig, RewardTrainer
 import plaudit
 from plaudit.data import pairs_of, read, split
 from plaudit.evaluation.metrics import judged, measure
-from plaudit.model.bases import base_folder
+from plaudit.model.download import base_folder
 from plaudit.types import Pair
 
 EPOCHS = 3
@@ -46,14 +46,14 @@ BATCH = 8
 def as_rows(pairs: list[Pair]) -> Dataset:
     rows = []
     for pair in pairs:
-        shared = pair.a.messages()[:-1]
+        shared = pair.a.chat()[:-1]
         chosen, rejected = (pair.a, pair.b) if pair.p >= 0.5 else (pair.b, pair.a)
         rows.append(
             {
                 "prompt": shared,
-                "chosen": chosen.messages()[-1:],
-                "rejected": rejected.messages()[-1:],
-                "length": max(len(repr(side.turns)) for side in (chosen, rejected)),
+                "chosen": chosen.chat()[-1:],
+                "rejected": rejected.chat()[-1:],
+                "length": max(len(repr(side.messages)) for side in (chosen, rejected)),
             }
         )
     return Dataset.from_list(rows)
@@ -207,7 +207,7 @@ def run_twice(data: str, work: Path) -> dict[str, Any]:
 
 
 def with_new_labels(data: str, work: Path) -> str | None:
-    """A copy of a .jsonl.gz with 50 more labels, whose replies are new text."""
+    """A copy of a .jsonl.gz with 50 more labels, whose responses are new text."""
     import gzip
 
     path = Path(data)

@@ -82,7 +82,7 @@ def main() -> None:
     rows = {"plaudit, packed": model.score(conversations).mean}
     half = plaudit.load(options.model, "bfloat16").score(conversations).mean
     with tempfile.NamedTemporaryFile("w", suffix=".json", delete=False) as file:
-        json.dump([c.messages() for c in conversations], file)
+        json.dump([c.chat() for c in conversations], file)
     chats = Path(file.name)
     engines = [(sys.executable, "transformers")]
     engines += [(options.python4, "transformers")] if options.python4 else []

@@ -18,8 +18,8 @@ import numpy as np
 from cross_validation import material_of
 
 from plaudit.evaluation.metrics import judged, measure
-from plaudit.training.head import Choice, choose, fit, labels
-from plaudit.training.pilot import highest_contender, portions, shuffled
+from plaudit.training.frozen.head import Choice, choose, fit, labels
+from plaudit.training.frozen.layer_search import highest_contender, portions, shuffled
 
 SHARE = 5
 

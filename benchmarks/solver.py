@@ -9,7 +9,7 @@ import time
 import numpy as np
 
 from plaudit.statistics.bradley_terry import basis, prior_ridge, sigmoid, solve, sweep
-from plaudit.training.head import PRIOR_STDS
+from plaudit.training.frozen.head import PRIOR_STDS
 
 
 def main(pairs: int = 1840, width: int = 576, layers: int = 12) -> None:

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import GRPOConfig, GRPOTrainer
 
 import plaudit
-from plaudit.model.bases import base_folder
+from plaudit.model.download import base_folder
 
 QUESTIONS = [
     "My parcel has not arrived. What can I do?",

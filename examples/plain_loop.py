@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import plaudit
 from plaudit.data import pairs_of, split
-from plaudit.model.bases import base_folder
+from plaudit.model.download import base_folder
 
 BATCH = 8
 

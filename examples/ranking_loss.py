@@ -23,7 +23,7 @@ def main(path: str = "ranking_loss.svg") -> None:
     axes.plot(gaps, losses)
     axes.plot(0, 0.6931, "o")
     axes.annotate("equal scores: ln 2", (0.2, 0.8))
-    axes.set(xlabel="score of the chosen reply − score of the rejected one", ylabel="loss")
+    axes.set(xlabel="score of the chosen response − score of the rejected one", ylabel="loss")
     figure.savefig(path)
     print(f"written: {path}")
 

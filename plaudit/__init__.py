@@ -7,17 +7,19 @@ stays light and never imports torch.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from plaudit.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from plaudit.client.reward import reward_function as reward_function
-    from plaudit.collection import Study as Study
-    from plaudit.collection import compare as compare
     from plaudit.data import read as read
     from plaudit.evaluation import evaluate as evaluate
     from plaudit.model import Renderer as Renderer
     from plaudit.model import RewardModel as RewardModel
     from plaudit.model import load as load
     from plaudit.model import reward_loss as reward_loss
-    from plaudit.training import train as train
+    from plaudit.study import Study as Study
+    from plaudit.study import compare as compare
+    from plaudit.training.train import train as train
     from plaudit.types import Comparison as Comparison
     from plaudit.types import Conversation as Conversation
     from plaudit.types import Judgment as Judgment
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from plaudit.types import Scores as Scores
     from plaudit.types import Slate as Slate
     from plaudit.types import as_conversation as as_conversation
-
-__version__ = "0.1.0"
 
 EXPORTS = {
     "Comparison": "plaudit.types",
@@ -39,9 +39,9 @@ EXPORTS = {
     "Scorer": "plaudit.types",
     "Scores": "plaudit.types",
     "Slate": "plaudit.types",
-    "Study": "plaudit.collection",
+    "Study": "plaudit.study",
     "as_conversation": "plaudit.types",
-    "compare": "plaudit.collection",
+    "compare": "plaudit.study",
     "evaluate": "plaudit.evaluation",
     "load": "plaudit.model",
     "read": "plaudit.data",

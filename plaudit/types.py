@@ -5,8 +5,10 @@ Frozen and validated where they are made, so that nothing downstream checks them
 
 from __future__ import annotations
 
+import itertools
+import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
@@ -17,37 +19,42 @@ from numpy.typing import NDArray
 
 from plaudit.errors import DataError
 
-__all__ = [
-    "Comparison",
-    "Conversation",
-    "Difference",
-    "Judgment",
-    "Origin",
-    "Pair",
-    "Scorer",
-    "Scores",
-    "Slate",
-    "Source",
-    "Turn",
-    "Turns",
-    "as_conversation",
-    "as_turns",
-    "content_id",
-    "turns_id",
-]
-
-ROLES = ("system", "user", "assistant", "tool")
+ROLES = ("system", "developer", "user", "assistant", "tool")
+# What a message may hold beside role and content, as transformers' templates take it.
+MESSAGE_FIELDS = ("tool_calls", "reasoning_content", "name", "tool_call_id")
 Floats = NDArray[np.float64]
+Part = Mapping[str, Any]
 
 
-class Turn(NamedTuple):
-    """One message: who (system, user, assistant or tool) and what."""
+@dataclass(frozen=True)
+class Message:
+    """One chat message, as transformers' templates take it.
+
+    `content` is text, or a tuple of parts ({"type": "text", "text": …}, images, audio);
+    `fields` holds what else there is: tool_calls, reasoning_content, name, tool_call_id.
+    """
 
     role: str
-    content: str
+    content: str | tuple[Part, ...] = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The text of the content: its text parts, one after the other."""
+        if isinstance(self.content, str):
+            return self.content
+        return "".join(str(part.get("text") or "") for part in self.content)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The message as JSON and chat templates take it."""
+        content = self.content if isinstance(self.content, str) else [*map(dict, self.content)]
+        return {"role": self.role, "content": content, **self.fields}
+
+    def __hash__(self) -> int:
+        return hash((self.role, self.text))
 
 
-Turns = tuple[Turn, ...]
+Messages = tuple[Message, ...]
 
 
 class Source(NamedTuple):
@@ -70,65 +77,103 @@ def content_id(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def turns_id(turns: Turns) -> str:
-    """Content hash of turns."""
-    return content_id(*(text for turn in turns for text in turn))
+def messages_id(messages: Messages) -> str:
+    """Content hash of messages."""
+    parts = []
+    for message in messages:
+        plain = isinstance(message.content, str) and not message.fields
+        parts += [message.role, message.text if plain else canonical_json(message.to_dict())]
+    return content_id(*parts)
 
 
-def as_turns(messages: Sequence[Any]) -> Turns:
-    """Turns from messages, each a Turn, a (role, content) pair or a {"role", "content"} mapping.
+def canonical_json(value: Any) -> str:
+    """JSON that is the same text for equal values."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
-    Raises DataError on an unknown role or on content that is not text.
+
+def as_messages(messages: Sequence[Any]) -> Messages:
+    """Messages from Messages, (role, content) pairs or {"role", "content", …} mappings.
+
+    Raises DataError on an unknown role or on content that is neither text nor parts.
     """
-    turns = []
-    for position, message in enumerate(messages):
-        if isinstance(message, Mapping):
-            role, content = message.get("role"), message.get("content")
-        elif isinstance(message, (tuple, list)) and len(message) == 2:
-            role, content = message
-        else:
-            raise DataError(
-                f"turn {position + 1}: expected {{'role', 'content'}}, found {message!r:.80}"
-            )
-        if role not in ROLES:
-            raise DataError(f"turn {position + 1}: role {role!r} is not one of {', '.join(ROLES)}")
-        if not isinstance(content, str):
-            raise DataError(
-                f"turn {position + 1}: content must be text, found {type(content).__name__}"
-            )
-        turns.append(Turn(role, content))
-    return tuple(turns)
+    return tuple(_as_message(message, position + 1) for position, message in enumerate(messages))
+
+
+def _as_message(message: Any, number: int) -> Message:
+    if isinstance(message, Message):
+        return message
+    if isinstance(message, Mapping):
+        role, content = message.get("role"), message.get("content")
+        fields = {k: message[k] for k in MESSAGE_FIELDS if message.get(k) not in (None, [], "")}
+    elif isinstance(message, (tuple, list)) and len(message) == 2:
+        (role, content), fields = message, {}
+    else:
+        raise DataError(f"message {number}: expected {{'role', 'content'}}, found {message!r:.80}")
+    if role not in ROLES:
+        raise DataError(f"message {number}: role {role!r} is not one of {', '.join(ROLES)}")
+    if content is None and fields:
+        content = ""  # an assistant that only calls tools
+    if isinstance(content, (list, tuple)):
+        content = tuple(_as_part(part, number) for part in content)
+        if all(part.get("type") == "text" and len(part) == 2 for part in content):
+            content = "".join(part["text"] for part in content)
+    elif not isinstance(content, str):
+        raise DataError(
+            f"message {number}: content must be text or parts, found {type(content).__name__}"
+        )
+    return Message(role, content, fields)
+
+
+def _as_part(part: Any, number: int) -> Part:
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if isinstance(part, Mapping) and isinstance(part.get("type"), str):
+        # Arrow tables give every part every field; what is null is not there.
+        known = {name: value for name, value in part.items() if value is not None}
+        if known["type"] != "text" or isinstance(known.get("text"), str):
+            return known
+    raise DataError(
+        f"message {number}: a content part must be {{'type', …}} with text in 'text', "
+        f"found {part!r:.80}"
+    )
 
 
 @dataclass(frozen=True)
 class Conversation:
-    """Immutable turns that end with the assistant turn to be scored."""
+    """Immutable messages that end with the assistant message to be scored, and its tools."""
 
-    turns: Turns
+    messages: Messages
+    tools: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.turns or self.turns[-1].role != "assistant":
-            raise DataError("a conversation must end with an assistant turn, the one to be scored")
+        if not self.messages or self.messages[-1].role != "assistant":
+            raise DataError(
+                "a conversation must end with an assistant message, the one to be scored"
+            )
+
+    def __hash__(self) -> int:
+        return hash(self.messages)
 
     @cached_property
     def id(self) -> str:
-        """Content hash: equal turns, equal id."""
-        return turns_id(self.turns)
+        """Content hash: equal messages and tools, equal id."""
+        own = messages_id(self.messages)
+        return content_id(own, canonical_json(self.tools)) if self.tools else own
 
-    def messages(self) -> list[dict[str, str]]:
-        """The turns as chat messages, for a chat template."""
-        return [turn._asdict() for turn in self.turns]
+    def chat(self) -> list[dict[str, Any]]:
+        """The messages as a chat template takes them."""
+        return [message.to_dict() for message in self.messages]
 
 
-def as_conversation(prompt: str | Sequence[Any], reply: str | Sequence[Any]) -> Conversation:
-    """A Conversation from a prompt and a reply, each plain text or messages."""
-    head = (Turn("user", prompt),) if isinstance(prompt, str) else as_turns(prompt)
-    tail = (Turn("assistant", reply),) if isinstance(reply, str) else as_turns(reply)
+def as_conversation(prompt: str | Sequence[Any], response: str | Sequence[Any]) -> Conversation:
+    """A Conversation from a prompt and a response, each plain text or messages."""
+    head = (Message("user", prompt),) if isinstance(prompt, str) else as_messages(prompt)
+    tail = (Message("assistant", response),) if isinstance(response, str) else as_messages(response)
     return Conversation(head + tail)
 
 
 class Origin(NamedTuple):
-    """Who wrote a reply: a model's name (or a person's), and how it was sampled."""
+    """Who wrote a response: a model's name (or a person's), and how it was sampled."""
 
     model: str
     sampling: Mapping[str, Any] = {}
@@ -137,74 +182,159 @@ class Origin(NamedTuple):
 Verdict = Literal["preferred", "tie", "both_bad", "skip"]
 
 
-@dataclass(frozen=True, slots=True)
-class Slate:
-    """One prompt and K replies with what is known of them; what readers give.
+class Preference(NamedTuple):
+    """What a label says of two responses: the probability that the first is better.
 
-    Of `preferred`, `ranks`, `ratings` and `votes` any may be absent. `preferred` holds the
-    indices of the good replies, all others being worse. In `ranks` 1 is best and equal ranks
-    are ties. `votes` are counts for a, for b and for a tie, of two replies; `p` is the
-    probability that the first of two is better, where a model of the annotators has said so.
-    `origins` says who wrote each reply.
+    `weight` is such that a slate's pairs sum to 1; `why` is the kind of label it comes from.
     """
 
-    prompt: Turns
-    replies: tuple[Turns, ...]
+    p: float
+    weight: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Slate:
+    """One prompt and K responses with what is known of them; what readers give.
+
+    Any kind of label may be absent, and None or NaN in one is unknown. `p` is the probability
+    that the first of two is better, where a model of the annotators has said so (`aggregate`
+    names it); `votes` are counts for a, for b and for a tie, of two responses. `preferred`
+    holds the indices of the good responses, all others being worse. In `ranks` 1 is best and
+    equal ranks are ties. `origins` says who wrote each response.
+
+    Raises DataError on values that cannot be, and on kinds of labels that contradict another.
+    """
+
+    prompt: Messages
+    responses: tuple[Messages, ...]
     source: Source
     preferred: tuple[int, ...] = ()
     verdict: Verdict | None = None
-    ranks: tuple[float, ...] | None = None
-    ratings: tuple[float, ...] | None = None
+    ranks: tuple[float | None, ...] | None = None
+    ratings: tuple[float | None, ...] | None = None
     votes: tuple[float, float, float] | None = None
     p: float | None = None
+    aggregate: str | None = None
     strength: float | None = None
     group: str | None = None
     origins: tuple[Origin | None, ...] = ()
+    tools: tuple[Mapping[str, Any], ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        count = len(self.replies)
+        count = len(self.responses)
         if not count:
-            raise DataError("no reply")
+            raise DataError("no response")
         for name, values in (("ranks", self.ranks), ("ratings", self.ratings)):
             if values is not None and len(values) != count:
-                raise DataError(f"{len(values)} {name} for {count} replies")
+                raise DataError(f"{len(values)} {name} for {count} responses")
         if (self.votes is not None or self.p is not None) and count != 2:
-            raise DataError(f"votes are for two replies, found {count}")
-        if self.p is not None and not 0.0 <= self.p <= 1.0:
+            raise DataError(f"votes are for two responses, found {count}")
+        if self.p is not None and not (0.0 <= self.p <= 1.0 or math.isnan(self.p)):
             raise DataError(f"p must lie in [0, 1], found {self.p}")
+        if self.votes is not None and not all(n >= 0 for n in self.votes):
+            raise DataError(f"votes must be counts, found {self.votes}")
         if self.origins and len(self.origins) != count:
-            raise DataError(f"{len(self.origins)} origins for {count} replies")
+            raise DataError(f"{len(self.origins)} origins for {count} responses")
         if any(not 0 <= index < count for index in self.preferred):
-            raise DataError(f"preferred reply {self.preferred} of {count} replies")
-        for reply in self.replies:
-            if not reply or reply[-1].role != "assistant":
-                raise DataError("a reply must end with an assistant turn")
+            raise DataError(f"preferred response {self.preferred} of {count} responses")
+        for response in self.responses:
+            if not response or response[-1].role != "assistant":
+                raise DataError("a response must end with an assistant message")
+        self._refuse_contradictions()
 
     def conversation(self, index: int) -> Conversation:
-        """The prompt followed by reply `index`."""
-        return Conversation(self.prompt + self.replies[index])
+        """The prompt followed by response `index`."""
+        return Conversation(self.prompt + self.responses[index], self.tools)
 
     def prompt_id(self) -> str:
         """Content hash of the prompt."""
-        return turns_id(self.prompt)
+        return messages_id(self.prompt)
+
+    def preference(self, i: int, j: int) -> Preference | None:
+        """What the labels say of responses i and j; None where nothing is known.
+
+        The one rule that train, evaluate, check, add and export share. Of several kinds of
+        label the first that knows is taken: p, votes (a tie counts half), a stated preference,
+        ranks, ratings. A response judged both bad or skipped has none.
+        """
+        known = self._known(i, j)
+        if known is None:
+            return None
+        pairs = itertools.combinations(range(len(self.responses)), 2)
+        return Preference(
+            known[1], 1.0 / sum(self._known(*pair) is not None for pair in pairs), known[0]
+        )
+
+    def preferences(self) -> list[tuple[int, int, Preference]]:
+        """(i, j, preference) of every pair i < j that a label says something of."""
+        pairs = itertools.combinations(range(len(self.responses)), 2)
+        found = [(i, j, known) for i, j in pairs if (known := self._known(i, j)) is not None]
+        return [(i, j, Preference(p, 1.0 / len(found), why)) for i, j, (why, p) in found]
+
+    def unlabelled(self) -> str:
+        """Why no pair has a preference, in a word or two."""
+        if self.verdict in ("both_bad", "skip"):
+            return str(self.verdict)
+        return "no label" if len(self.responses) > 1 else "only one response"
+
+    def _known(self, i: int, j: int) -> tuple[str, float] | None:
+        return None if self.verdict in ("both_bad", "skip") else next(self._said(i, j), None)
+
+    def _said(self, i: int, j: int) -> Iterator[tuple[str, float]]:
+        """(kind of label, probability that i is better) of every kind that knows, in order."""
+        if self.p is not None and not math.isnan(self.p):
+            yield "p", self.p if i < j else 1.0 - self.p
+        if self.votes is not None and sum(self.votes) > 0:
+            a, b, tie = self.votes if i < j else (self.votes[1], self.votes[0], self.votes[2])
+            yield "votes", (a + 0.5 * tie) / (a + b + tie)
+        if self.verdict == "tie" and len(self.responses) == 2:
+            yield "stated preference", 0.5
+        elif (i in self.preferred) != (j in self.preferred):
+            yield "stated preference", float(i in self.preferred)
+        for kind, values, better in (("ranks", self.ranks, -1), ("ratings", self.ratings, 1)):
+            first, second = (_number(values, index) for index in (i, j))
+            if not math.isnan(first) and not math.isnan(second):
+                yield kind, 0.5 + 0.5 * better * ((first > second) - (first < second))
+
+    def _refuse_contradictions(self) -> None:
+        kinds = (self.p, self.votes, self.preferred or self.verdict, self.ranks, self.ratings)
+        if sum(bool(kind) or kind == 0.0 for kind in kinds) < 2:
+            return
+        for i, j in itertools.combinations(range(len(self.responses)), 2):
+            said = list(self._said(i, j))
+            if self.aggregate is not None:  # a model of the annotators may overrule their votes
+                said = [(kind, p) for kind, p in said if kind != "votes"]
+            for (one, p), (other, q) in itertools.combinations(said, 2):
+                if (p - 0.5) * (q - 0.5) < 0:
+                    raise DataError(
+                        f"{one} and {other} contradict each other: response {i + 1} "
+                        f"{'wins' if p > 0.5 else 'loses'} against {j + 1} by {one}, and "
+                        f"{'wins' if q > 0.5 else 'loses'} by {other}; remove the wrong one"
+                    )
+
+
+def _number(values: tuple[float | None, ...] | None, index: int) -> float:
+    value = None if values is None else values[index]
+    return math.nan if value is None else value
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A question to a person: one prompt, reply a, reply b, and where each reply came from."""
+    """A question to a person: one prompt, response a, response b, and where each came from."""
 
-    prompt: Turns
-    reply_a: Turns
-    reply_b: Turns
+    prompt: Messages
+    response_a: Messages
+    response_b: Messages
     origin_a: Origin | None = None
     origin_b: Origin | None = None
 
     @cached_property
     def id(self) -> str:
-        """Content hash, the same whichever reply is called a."""
-        first, second = sorted((turns_id(self.reply_a), turns_id(self.reply_b)))
-        return content_id(turns_id(self.prompt), first, second)
+        """Content hash, the same whichever response is called a."""
+        first, second = sorted((messages_id(self.response_a), messages_id(self.response_b)))
+        return content_id(messages_id(self.prompt), first, second)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from plaudit.types import Conversation, Scores, Turn
+from plaudit.types import Conversation, Message, Scores
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
@@ -19,10 +19,10 @@ CHATML = (
 
 
 class FakeScorer:
-    """Longer replies score higher; a reply that says UNSCORABLE has no score."""
+    """Longer responses score higher; a response that says UNSCORABLE has no score."""
 
     def score(self, conversations):
-        texts = [c.turns[-1].content for c in conversations]
+        texts = [c.messages[-1].content for c in conversations]
         mean = np.array(
             [float(len(text)) / 50 + zlib.crc32(text.encode()) % 97 / 970 for text in texts]
         )
@@ -32,7 +32,7 @@ class FakeScorer:
 
 
 class ConstantScorer:
-    """Every reply scores 0: a dead model."""
+    """Every response scores 0: a dead model."""
 
     def score(self, conversations):
         return Scores(np.zeros(len(conversations)))
@@ -138,4 +138,4 @@ def own_cache(tmp_path_factory, monkeypatch):
 def talk(*texts):
     """A conversation of user and assistant in turn."""
     roles = ("user", "assistant")
-    return Conversation(tuple(Turn(roles[i % 2], text) for i, text in enumerate(texts)))
+    return Conversation(tuple(Message(roles[i % 2], text) for i, text in enumerate(texts)))

@@ -11,7 +11,7 @@ from plaudit.errors import ModelError
 
 @pytest.mark.slow
 def test_the_demo_prefers_the_helpful_answer(tmp_path):
-    from plaudit.model.bases import base_folder
+    from plaudit.model.download import base_folder
 
     try:
         base_folder("smollm2")

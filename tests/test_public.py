@@ -45,7 +45,7 @@ def test_the_readme_tree_is_the_real_one():
 def test_the_readme_python_runs(tiny_base, tmp_path, monkeypatch):
     code = re.search(r"```python\n(.*?)```", README, re.S).group(1)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("plaudit.settings.TrainConfig.base", str(tiny_base), raising=False)
+    monkeypatch.setattr("plaudit.config.TrainConfig.base", str(tiny_base), raising=False)
     code = code.replace('output="desk-rm"', f'output="desk-rm", base={str(tiny_base)!r}')
     from plaudit.samples import SUPPORT_DESK
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from plaudit.errors import DataError
-from plaudit.types import Conversation, Pair, Scores, Slate, Source, Turn, as_conversation
+from plaudit.types import Conversation, Message, Pair, Scores, Slate, Source, as_conversation
 
 from .conftest import talk
 
@@ -14,7 +14,7 @@ def test_a_conversation_is_known_by_its_content():
 
 def test_a_conversation_ends_with_the_assistant():
     with pytest.raises(DataError, match="must end with an assistant turn"):
-        Conversation((Turn("user", "a"),))
+        Conversation((Message("user", "a"),))
 
 
 def test_messages_are_checked_where_they_enter():
@@ -25,9 +25,9 @@ def test_messages_are_checked_where_they_enter():
 
 
 def test_slates_and_pairs_refuse_what_they_cannot_hold():
-    replies = ((Turn("assistant", "x"),), (Turn("assistant", "y"),))
-    with pytest.raises(DataError, match="3 ranks for 2 replies"):
-        Slate((), replies, Source("f", 1), ranks=(1, 2, 3))
+    responses = ((Message("assistant", "x"),), (Message("assistant", "y"),))
+    with pytest.raises(DataError, match="3 ranks for 2 responses"):
+        Slate((), responses, Source("f", 1), ranks=(1, 2, 3))
     with pytest.raises(DataError, match=r"f:1: p must lie in \[0, 1\], found 1.5"):
         Pair(talk("a", "b"), talk("a", "c"), 1.5, 1.0, "g", Source("f", 1))
 

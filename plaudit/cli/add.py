@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from plaudit.cli.output import print_json, progress, say, show
+from plaudit.config import AddConfig
 from plaudit.errors import UsageError, require
-from plaudit.settings import AddConfig
 
 __all__ = ["COLLECT", "add"]
 
@@ -29,14 +29,14 @@ def add(
     study: str
         A SQLite file, made if it is not there, or a postgresql:// URL.
     data: str
-        DATA, one or several: files, - or data set ids, of candidate replies or labelled ones.
+        DATA, one or several: files, - or data set ids, of candidate responses or labelled ones.
     json: bool
         Print the result for programs.
     """
     if not data:
         raise UsageError("add needs DATA: plaudit add STUDY FILE")
     require("collect", *COLLECT, what="plaudit add")
-    store: Any = import_module("plaudit.collection").Study(study)
+    store: Any = import_module("plaudit.study").Study(study)
     results = []
     for name in data:
         with progress("rows") as update:

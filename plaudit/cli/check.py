@@ -38,7 +38,7 @@ def check(
     format: str
         Format of DATA, detected when not given.
     columns: str
-        Columns of other layouts: prompt=question,reply_a=answer_1,reply_b=answer_2,label=better.
+        Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2.
     split: str
         Split of a Hugging Face data set.
     base: str
@@ -52,7 +52,7 @@ def check(
         say("plaudit: check needs DATA: plaudit check FILE")
         sys.exit(2)
     data_package: Any = import_module("plaudit.data")
-    doctor = import_module("plaudit.data.check").Doctor(*_renderer(base, max_length))
+    doctor = import_module("plaudit.data.check").DataCheck(*_renderer(base, max_length))
     seen = 0
     with progress("rows") as update:
         for which, names in (("train", data), ("test", test)):
@@ -73,7 +73,7 @@ def _renderer(base: str | None, max_length: int) -> tuple[Any, list[str]]:
     if base is None:
         return None, []
     require("model", "torch", "transformers", what="check --base")
-    bases, model = import_module("plaudit.model.bases"), import_module("plaudit.model")
+    bases, model = import_module("plaudit.model.download"), import_module("plaudit.model")
     tokenizers = import_module("transformers").AutoTokenizer
     tokenizer = tokenizers.from_pretrained(bases.base_folder(base, say))
     renderer = model.Renderer.of(tokenizer, max_length)
@@ -99,7 +99,7 @@ def _table(findings: Any) -> Group:
         facts.add_row(name, _words(value))
     parts.append(facts)
     for column, values in findings.slices.items():
-        parts.append(Text(f"\nby {column}: rows, and how often the longer reply wins", "bold"))
+        parts.append(Text(f"\nby {column}: rows, and how often the longer response wins", "bold"))
         slices = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
         for name, interval in values.items():
             slices.add_row(name, f"{interval.n:,}", f"{interval.value:.2f}")

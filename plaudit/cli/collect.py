@@ -13,9 +13,9 @@ from cyclopts import Parameter
 
 from plaudit.cli.add import COLLECT
 from plaudit.cli.output import say
+from plaudit.config import AddConfig, CollectConfig
 from plaudit.errors import UsageError, require
 from plaudit.samples import ANSWERS, GUIDELINE, QUESTION, SUPPORT_DESK
-from plaudit.settings import AddConfig, CollectConfig
 
 __all__ = ["collect"]
 
@@ -44,8 +44,8 @@ def collect(
     require("collect", *COLLECT, what="plaudit collect")
     if study is None and not demo:
         raise UsageError("collect needs a study: plaudit collect desk.db (or --demo)")
-    collection: Any = import_module("plaudit.collection")
-    people: Any = import_module("plaudit.collection.people")
+    collection: Any = import_module("plaudit.study")
+    people: Any = import_module("plaudit.study.accounts")
     where = study or str(Path(tempfile.mkdtemp(prefix="plaudit-demo-")) / "demo.db")
     store = collection.Study(where)
     if demo:
@@ -74,7 +74,7 @@ def collect(
     say("Stop it with Ctrl-C; nothing is lost by that.")
     # Counting for the owner's page must not keep a vote waiting for its turn of the interpreter.
     sys.setswitchinterval(0.001)
-    app = import_module("plaudit.collection.app").create_app(store, config)
+    app = import_module("plaudit.study_app.app").create_app(store, config)
     import_module("uvicorn").run(
         app,
         host=config.host,

@@ -28,7 +28,7 @@ def demo(output: str = "plaudit-demo") -> None:
     started = time.perf_counter()
     folder = Path(output)
     say("1/4  The sample data: 456 support-desk comparisons, written for this project")
-    doctor = import_module("plaudit.data.check").Doctor()
+    doctor = import_module("plaudit.data.check").DataCheck()
     reading = import_module("plaudit.data").read(str(SUPPORT_DESK))
     rows = sum(1 for _ in doctor.watch(reading))
     say(f"     {rows} rows checked: {doctor.findings().summary()}")

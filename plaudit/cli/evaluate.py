@@ -40,11 +40,11 @@ def evaluate(
     slice: tuple
         Columns to report by; those with few values when none is named.
     probes: bool
-        Also score twisted replies: empty, repeated, flattering and so on.
+        Also score twisted responses: empty, repeated, flattering and so on.
     format: str
         Format of DATA, detected when not given.
     columns: str
-        Columns of other layouts: prompt=question,reply_a=answer_1,reply_b=answer_2,label=better.
+        Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2.
     split: str
         Split of a Hugging Face data set.
     dtype: str
@@ -61,7 +61,7 @@ def evaluate(
     scorer = models.load(model, dtype)
     other = models.load(against, dtype) if against is not None else None
     evaluation: Any = import_module("plaudit.evaluation")
-    with progress("replies") as update:
+    with progress("responses") as update:
         report = evaluation.evaluate(
             scorer,
             reading,

@@ -9,8 +9,8 @@ from cyclopts import Parameter
 
 from plaudit.cli.add import COLLECT
 from plaudit.cli.output import print_json, progress, show
+from plaudit.config import ExportConfig
 from plaudit.errors import require
-from plaudit.settings import ExportConfig
 
 __all__ = ["export"]
 
@@ -34,7 +34,7 @@ def export(
         Print the manifest's numbers for programs.
     """
     require("collect", *COLLECT, what="plaudit export")
-    store: Any = import_module("plaudit.collection").Study(study, create=False)
+    store: Any = import_module("plaudit.study").Study(study, create=False)
     with progress("comparisons") as update:
         done = store.export(output, config, progress=update)
     store.close()

@@ -9,7 +9,6 @@ import cyclopts
 from cyclopts.config import Toml
 from rich.console import Console
 
-from plaudit import __version__
 from plaudit.cli.add import add
 from plaudit.cli.check import check
 from plaudit.cli.collect import collect
@@ -19,6 +18,7 @@ from plaudit.cli.export import export
 from plaudit.cli.score import score
 from plaudit.cli.train import train
 from plaudit.errors import PlauditError
+from plaudit.version import __version__
 
 __all__ = ["app", "main"]
 

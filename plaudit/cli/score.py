@@ -31,18 +31,18 @@ def score(
     dtype: str | None = None,
     strict: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Add `score` and `std` to every row; for several replies also `rank` and `best`.
+    """Add `score` and `std` to every row; for several responses also `rank` and `best`.
 
     Parameters
     ----------
     model: str
         MODEL: a folder or hub id of any one-label sequence classifier.
     data: str
-        DATA: rows with prompt and reply (or replies, chosen and rejected, messages).
+        DATA: rows with prompt and response (or responses, chosen and rejected, messages).
     output: str
         A .jsonl file; one that is there already is continued. - is standard output.
     columns: str
-        Columns of other layouts: prompt=question,reply=answer.
+        Columns of other layouts: prompt=question,response=answer.
     split: str
         Split of a Hugging Face data set.
     dtype: str
@@ -92,7 +92,7 @@ def _open(output: str) -> TextIO:
 def _score_chunk(
     scorer: Any, chunk: list[tuple[Any, Any]], columns: str | None, strict: bool
 ) -> Iterator[dict[str, Any]]:
-    scoring: Any = import_module("plaudit.data.scoring")
+    scoring: Any = import_module("plaudit.data.score_rows")
     bad_row: Any = import_module("plaudit.data.files").BadRow
     requests: list[Any] = []
     for source, row in chunk:

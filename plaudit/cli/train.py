@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from plaudit.cli.output import print_json, progress, say, show
+from plaudit.config import TrainConfig
 from plaudit.errors import require
-from plaudit.settings import TrainConfig
 
 __all__ = ["train"]
 

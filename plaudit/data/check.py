@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.data.floors import BagOfWords
+from plaudit.data.bag_of_words import BagOfWords
+from plaudit.data.labels import Tally, pairs_of
 from plaudit.data.near_duplicates import near_pairs, normalised, signature
-from plaudit.data.pairs import Tally, pairs_of
 from plaudit.data.reading import Reading
 from plaudit.errors import DataError
-from plaudit.statistics.bootstrap import Interval, wilson
-from plaudit.types import Conversation, Slate, Turn
+from plaudit.statistics.intervals import Interval, wilson
+from plaudit.types import Conversation, Message, Slate
 
-__all__ = ["Doctor", "Finding", "Findings"]
+__all__ = ["CheckReport", "DataCheck", "Finding"]
 
 EXAMPLES = 3
 UNUSABLE_LIMIT = 0.10
@@ -53,7 +53,7 @@ class Finding:
 
 
 @dataclass
-class Findings:
+class CheckReport:
     """What the doctor found. `ok` is False where training must stop."""
 
     rows: int
@@ -114,8 +114,8 @@ def _hash(text: str) -> int:
     )
 
 
-def _turns_hash(turns: Sequence[Turn]) -> int:
-    return _hash("\0".join(text for turn in turns for text in turn))
+def _messages_hash(messages: Sequence[Message]) -> int:
+    return _hash("\0".join(text for message in messages for text in (message.role, message.text)))
 
 
 KINDS: dict[str, tuple[str, bool, bool]] = {
@@ -123,9 +123,13 @@ KINDS: dict[str, tuple[str, bool, bool]] = {
     "unreadable rows": ("mend or remove these rows", False, False),
     "rows without a label": ("they leave training; label them or drop them", False, False),
     "rows judged both bad or skipped": ("they leave training, by design", False, False),
-    "identical replies": ("a pair of equal replies teaches nothing: remove it", False, True),
-    "empty replies": ("check the export: an empty reply is rarely meant", False, False),
-    "malformed turns": ("turns must alternate and a prompt must end with the user", False, False),
+    "identical responses": ("a pair of equal responses teaches nothing: remove it", False, True),
+    "empty responses": ("check the export: an empty response is rarely meant", False, False),
+    "malformed messages": (
+        "messages must alternate and a prompt must end with the user",
+        False,
+        False,
+    ),
     "duplicate judgments": ("the same comparison twice counts double: keep one", False, False),
     "contradictory judgments": ("both ways once: turn them into votes, or ask again", False, False),
     "near-duplicate prompts": ("they are kept on one side of the split together", False, False),
@@ -136,12 +140,12 @@ KINDS: dict[str, tuple[str, bool, bool]] = {
     ),
     "near-duplicates across train and test": ("remove them from train as well", True, False),
     "identical after rendering": (
-        "raise --max-length: the replies' difference is cut",
+        "raise --max-length: the responses' difference is cut",
         False,
         True,
     ),
     "cut to --max-length": (
-        "the oldest turns are dropped; raise --max-length to keep them",
+        "the oldest messages are dropped; raise --max-length to keep them",
         False,
         False,
     ),
@@ -153,7 +157,7 @@ KINDS: dict[str, tuple[str, bool, bool]] = {
 }
 
 
-class Doctor:
+class DataCheck:
     """Collects what the doctor must know while slates stream past, then finds."""
 
     def __init__(self, render: Render | None = None, special: Sequence[str] = ()) -> None:
@@ -190,10 +194,10 @@ class Doctor:
         place = str(slate.source)
         self.rows += 1
         self._note_prompt(slate, which)
-        replies = [_turns_hash(reply) for reply in slate.replies]
-        self._note_replies(slate, replies, place)
+        responses = [_messages_hash(response) for response in slate.responses]
+        self._note_responses(slate, responses, place)
         if which == "train" or not self._seen["train"]:
-            self._note_comparison(slate, replies, place)
+            self._note_comparison(slate, responses, place)
             self._note_bias(slate)
         if self._render is not None:
             self._note_tokens(slate, place)
@@ -206,31 +210,33 @@ class Doctor:
             self._place.append((self._file(slate.source.file), slate.source.line))
             self._signatures.append(signature(text))
             self._signature_sets.append(which == "test")
-        roles = [turn.role for turn in slate.prompt]
+        roles = [message.role for message in slate.prompt]
         spoken = [role for role in roles if role in ("user", "assistant")]
         repeats = any(a == b for a, b in itertools.pairwise(spoken))
         if not spoken or spoken[-1] != "user" or repeats or "system" in roles[1:]:
-            self._found["malformed turns"].see(f"{slate.source}: {', '.join(roles) or 'no prompt'}")
-        if any(not turn.content.strip() for turn in slate.prompt):
-            self._found["malformed turns"].see(f"{slate.source}: an empty turn in the prompt")
+            self._found["malformed messages"].see(
+                f"{slate.source}: {', '.join(roles) or 'no prompt'}"
+            )
+        if any(not message.text.strip() for message in slate.prompt):
+            self._found["malformed messages"].see(f"{slate.source}: an empty turn in the prompt")
 
     def _file(self, name: str) -> int:
         if name not in self._files:
             self._files.append(name)
         return self._files.index(name)
 
-    def _note_replies(self, slate: Slate, replies: list[int], place: str) -> None:
-        if any(not reply[-1].content.strip() for reply in slate.replies):
-            self._found["empty replies"].see(place)
-        if len(set(replies)) < len(replies):
-            self._found["identical replies"].see(place)
+    def _note_responses(self, slate: Slate, responses: list[int], place: str) -> None:
+        if any(not response[-1].text.strip() for response in slate.responses):
+            self._found["empty responses"].see(place)
+        if len(set(responses)) < len(responses):
+            self._found["identical responses"].see(place)
         if self._special:
-            texts = [turn.content for part in (slate.prompt, *slate.replies) for turn in part]
+            texts = [message.text for part in (slate.prompt, *slate.responses) for message in part]
             hit = next((t for t in self._special if any(t in text for text in texts)), None)
             if hit:
                 self._found["special tokens in text"].see(f"{place}: {hit}")
 
-    def _note_comparison(self, slate: Slate, replies: list[int], place: str) -> None:
+    def _note_comparison(self, slate: Slate, responses: list[int], place: str) -> None:
         """Remember who won; the same question answered the same way, or the other way."""
         if slate.verdict in ("both_bad", "skip"):
             self._found["rows judged both bad or skipped"].see(place)
@@ -239,11 +245,11 @@ class Doctor:
         if not labelled:
             self._found["rows without a label"].see(place)
             return
-        if len(replies) != 2:
+        if len(responses) != 2:
             return
         self._counts["ties"] += slate.verdict == "tie"
-        winner = replies[slate.preferred[0]] if len(slate.preferred) == 1 else 0
-        key = _hash(f"{_turns_hash(slate.prompt)} {min(replies)} {max(replies)}")
+        winner = responses[slate.preferred[0]] if len(slate.preferred) == 1 else 0
+        key = _hash(f"{_messages_hash(slate.prompt)} {min(responses)} {max(responses)}")
         before = self._comparisons.get(key)
         if before is None:
             self._comparisons[key] = winner
@@ -255,7 +261,7 @@ class Doctor:
         for pair in pairs_of([slate], Tally()):
             if pair.p == 0.5:
                 continue
-            a, b = len(pair.a.turns[-1].content), len(pair.b.turns[-1].content)
+            a, b = len(pair.a.messages[-1].text), len(pair.b.messages[-1].text)
             longer = (a > b) == (pair.p > 0.5)
             if a != b:
                 self._counts["longer"] += longer
@@ -277,17 +283,17 @@ class Doctor:
 
     def _note_tokens(self, slate: Slate, place: str) -> None:
         assert self._render is not None
-        rendered = self._render([slate.conversation(i) for i in range(len(slate.replies))])
+        rendered = self._render([slate.conversation(i) for i in range(len(slate.responses))])
         ids = [one.ids.tobytes() for one in rendered]
         if any(one.truncated for one in rendered):
             self._found["cut to --max-length"].see(place)
-        distinct = len({_turns_hash(reply) for reply in slate.replies})
+        distinct = len({_messages_hash(response) for response in slate.responses})
         if len(set(ids)) < distinct:
             self._found["identical after rendering"].see(place)
         for key, one in zip(ids, rendered, strict=True):
             self._sequences.setdefault(key, one.ids)
 
-    def findings(self) -> Findings:
+    def findings(self) -> CheckReport:
         """Everything found, after the last slate."""
         self._note_near_duplicates()
         facts: dict[str, Interval | float | int | str] = {"prompts": len(self._place)}
@@ -295,9 +301,9 @@ class Doctor:
         facts["pairs"] = decided + self._counts["ties"]
         facts["ties"] = self._counts["ties"]
         if decided:
-            facts["the longer reply wins"] = wilson(self._counts["longer"], differ)
+            facts["the longer response wins"] = wilson(self._counts["longer"], differ)
             if self._first_means_something():
-                facts["the first reply wins"] = wilson(self._counts["first"], decided)
+                facts["the first response wins"] = wilson(self._counts["first"], decided)
             floor = self._words.floor()
             if floor is not None:
                 facts["bag of words, held out"] = floor
@@ -308,7 +314,7 @@ class Doctor:
             if 2 <= len(values) <= 24:
                 slices[column] = {n: wilson(c[2], c[0]) for n, c in sorted(values.items())}
         found = [finding for finding in self._found.values() if finding.count]
-        return Findings(self.rows, self.unreadable, found, facts, slices)
+        return CheckReport(self.rows, self.unreadable, found, facts, slices)
 
     def _first_means_something(self) -> bool:
         """In chosen/rejected data the first is always the better: no position was shown."""

@@ -1,4 +1,4 @@
-"""Other layouts: `--columns prompt=question,reply_a=answer_1,…`, and what to type for them."""
+"""Other layouts: `--columns prompt=question,response_a=answer_1,…`, and what to type for them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from plaudit.types import Slate, Source
 
 __all__ = ["ROLES", "column_reader", "parse_columns", "suggestion"]
 
-# What a column can be; for two replies with a label, a chosen and a rejected, or K ranked.
+# What a column can be; for two responses with a label, a chosen and a rejected, or K ranked.
 ROLES = (
     "prompt",
-    "reply_a",
-    "reply_b",
+    "response_a",
+    "response_b",
     "label",
     "chosen",
     "rejected",
-    "replies",
+    "responses",
     "ranks",
     "ratings",
     "votes_a",
@@ -32,8 +32,8 @@ ROLES = (
 )
 GUESSES = {
     "prompt": ("prompt", "question", "query", "instruction", "input", "ticket", "customer"),
-    "reply_a": ("answer_1", "answer_a", "reply_1", "response_1", "output_1", "option_a", "a"),
-    "reply_b": ("answer_2", "answer_b", "reply_2", "response_2", "output_2", "option_b", "b"),
+    "response_a": ("answer_1", "answer_a", "response_1", "response_1", "output_1", "option_a", "a"),
+    "response_b": ("answer_2", "answer_b", "response_2", "response_2", "output_2", "option_b", "b"),
     "label": ("label", "winner", "better", "best", "preferred", "choice", "preference", "vote"),
 }
 
@@ -48,11 +48,11 @@ def parse_columns(text: str) -> dict[str, str]:
         if role not in ROLES:
             raise UsageError(f"--columns: {role!r} is not one of {', '.join(ROLES)}")
         mapping[role] = column
-    sets = ({"reply_a", "reply_b"}, {"chosen", "rejected"}, {"replies"})
+    sets = ({"response_a", "response_b"}, {"chosen", "rejected"}, {"responses"})
     if not any(names <= mapping.keys() for names in sets):
         raise UsageError(
-            "--columns: name the replies: reply_a and reply_b (with label or votes), "
-            "chosen and rejected, or replies (with ranks or ratings)"
+            "--columns: name the responses: response_a and response_b (with label or votes), "
+            "chosen and rejected, or responses (with ranks or ratings)"
         )
     return mapping
 
@@ -60,12 +60,14 @@ def parse_columns(text: str) -> dict[str, str]:
 def column_reader(mapping: Mapping[str, str], labels: Mapping[str, str] | None = None) -> Reader:
     """A Reader of rows whose columns have other names; the rest stay as columns.
 
-    The renamed row is read as two replies, TRL pairs or ranked replies. Labels that are
-    neither a nor b may name the column of the preferred reply (`answer_1`).
+    The renamed row is read as two responses, TRL pairs or ranked responses. Labels that are
+    neither a nor b may name the column of the preferred response (`answer_1`).
     """
-    kind = "ranked" if "replies" in mapping else "trl" if "chosen" in mapping else "two-replies"
+    kind = "ranked" if "responses" in mapping else "trl" if "chosen" in mapping else "two-responses"
     reader = READERS[kind]
-    sides = {mapping[role].lower(): role[-1] for role in ("reply_a", "reply_b") if role in mapping}
+    sides = {
+        mapping[role].lower(): role[-1] for role in ("response_a", "response_b") if role in mapping
+    }
 
     def read(row: Mapping[str, Any], source: Source) -> Slate:
         missing = [column for column in mapping.values() if column not in row]
@@ -73,7 +75,7 @@ def column_reader(mapping: Mapping[str, str], labels: Mapping[str, str] | None =
             raise DataError(f"column {missing[0]!r} is not there; columns: {', '.join(row)}")
         renamed = {name: value for name, value in row.items() if name not in mapping.values()}
         renamed |= {role: row[column] for role, column in mapping.items()}
-        if kind == "two-replies" and "label" in mapping:
+        if kind == "two-responses" and "label" in mapping:
             label = str(renamed["label"]).strip().lower()
             renamed["label"] = sides.get(label, renamed["label"])
         return reader.read(renamed, source)

@@ -29,7 +29,7 @@ STDIN = "<stdin>"
 CHUNK = 1 << 20  # characters of a JSON list read at a time
 DECODER = json.JSONDecoder()
 NOT_SPACE, AFTER_VALUE = re.compile(r"\S"), re.compile(r"\s*([,\]])")
-# A reply may be longer than the csv module's default limit of 131,072 characters.
+# A response may be longer than the csv module's default limit of 131,072 characters.
 csv.field_size_limit(1 << 28)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.types import Turn
+from plaudit.types import Message
 
 __all__ = ["THRESHOLD", "near_pairs", "normalised", "signature"]
 
@@ -27,9 +27,9 @@ _A = _random.integers(0, 1 << 63, PERMUTATIONS, dtype=np.uint64) * np.uint64(2) 
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def normalised(turns: Sequence[Turn]) -> str:
+def normalised(messages: Sequence[Message]) -> str:
     """Lower case, words only, one space: what two prompts must share to be the same."""
-    return " ".join(WORD.findall(" ".join(turn.content for turn in turns).lower()))
+    return " ".join(WORD.findall(" ".join(message.text for message in messages).lower()))
 
 
 def signature(text: str) -> NDArray[np.uint32]:

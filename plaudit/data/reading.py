@@ -70,7 +70,7 @@ def read(
     Args:
         data: a file, `-`, or a Hugging Face data set id or folder.
         format: a name of READERS; detected from the first rows when None.
-        columns: "prompt=question,reply_a=answer_1,…" for other layouts.
+        columns: "prompt=question,response_a=answer_1,…" for other layouts.
         split: the split of a data set that has several.
 
     Raises DataError where nothing can be read or recognised, UsageError on an unknown format.

@@ -39,7 +39,7 @@ def split(pairs: Sequence[Pair], test_share: float = 0.2) -> Split:
 
     Rows given a group of their own (a column `group`) are kept together by it as well.
     """
-    texts = [normalised(pair.a.turns[:-1]) for pair in pairs]
+    texts = [normalised(pair.a.messages[:-1]) for pair in pairs]
     first: dict[str, int] = {}  # distinct prompts in order of first sight
     member = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
     links = [np.empty((0, 2), dtype=np.int64)]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from plaudit.data.readers.rewardbench import SECTIONS, SUBSETS_2
 from plaudit.evaluation.report import Section
-from plaudit.statistics.bootstrap import Interval, wilson
+from plaudit.statistics.intervals import Interval, wilson
 from plaudit.types import Slate
 
 __all__ = ["BENCHMARKS"]
@@ -24,7 +24,7 @@ Floats = NDArray[np.float64]
 
 
 class Scored(NamedTuple):
-    """A slate and the scores of its replies."""
+    """A slate and the scores of its responses."""
 
     slate: Slate
     scores: Floats
@@ -110,7 +110,7 @@ def rewardbench_2(rows: Sequence[Scored]) -> Section:
 
 
 def best_credit(scores: Floats) -> float:
-    """1 / #{scores at the maximum} if reply 0 is among them, else 0."""
+    """1 / #{scores at the maximum} if response 0 is among them, else 0."""
     top = scores == scores.max()
     return float(top[0] / top.sum())
 

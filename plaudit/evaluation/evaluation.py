@@ -17,13 +17,13 @@ from plaudit.evaluation.metrics import METRICS, Judged, judged, measure
 from plaudit.evaluation.probes import probe_section
 from plaudit.evaluation.report import Mistake, Report, Section
 from plaudit.statistics.agreement import majority_agreement, pairwise_agreement
-from plaudit.statistics.bootstrap import Interval, cluster_bootstrap, smallest_difference
 from plaudit.statistics.calibration import (
     calibration_error,
     expected_error,
     reliability,
     temperature,
 )
+from plaudit.statistics.intervals import Interval, cluster_bootstrap, smallest_difference
 from plaudit.types import Conversation, Pair, Scorer, Slate
 
 __all__ = ["evaluate", "held_out_sections", "score_all", "worst_mistakes"]
@@ -52,7 +52,7 @@ def evaluate(
         data: DATA as `read` takes it, a Reading, or slates.
         against: a second Scorer; the Report then holds the paired difference.
         slices: columns to report by; those with few values are taken when none is named.
-        probes: also score twisted replies (empty, repeated, flattering, …).
+        probes: also score twisted responses (empty, repeated, flattering, …).
         name: what to call the model in the Report.
         progress: called with (conversations done, all).
 
@@ -81,9 +81,9 @@ def evaluate(
     if len(usable) < len(pairs):
         report.dropped["not scored"] = len(pairs) - len(usable)
         example = next(iter(table.problems.values()))
-        report.warnings.append(f"{len(table.problems)} replies cannot be scored: {example}")
+        report.warnings.append(f"{len(table.problems)} responses cannot be scored: {example}")
     if not usable:
-        raise DataError(f"no reply could be scored: {next(iter(table.problems.values()))}")
+        raise DataError(f"no response could be scored: {next(iter(table.problems.values()))}")
     values = judged(usable, table.margins(usable))
     report.judged = values
     report.score_length = table.score_length()
@@ -114,7 +114,7 @@ class ScoreTable:
         return np.array([self.mean[pair.a.id] - self.mean[pair.b.id] for pair in pairs])
 
     def of(self, slate: Slate) -> Floats:
-        ids = [slate.conversation(index).id for index in range(len(slate.replies))]
+        ids = [slate.conversation(index).id for index in range(len(slate.responses))]
         return np.array([self.mean.get(each, np.nan) for each in ids])
 
     def score_length(self) -> tuple[Floats, Floats]:
@@ -138,7 +138,7 @@ def score_all(
                 table.problems[conversation.id] = scores.problems[index]
             else:
                 table.mean[conversation.id] = float(scores.mean[index])
-                table.length[conversation.id] = len(conversation.turns[-1].content)
+                table.length[conversation.id] = len(conversation.messages[-1].text)
         if progress is not None:
             progress(min(start + CHUNK, len(conversations)), len(conversations))
     return table
@@ -147,7 +147,7 @@ def score_all(
 def _conversations(slates: Sequence[Slate]) -> list[Conversation]:
     found: dict[str, Conversation] = {}
     for slate in slates:
-        for index in range(len(slate.replies)):
+        for index in range(len(slate.responses)):
             conversation = slate.conversation(index)
             found.setdefault(conversation.id, conversation)
     return list(found.values())
@@ -178,7 +178,7 @@ def _calibration(report: Report, values: Judged) -> Section:
     lines: list[Any] = [
         ("ECE", error, f"equal-mass bins; {bias:.3f} is expected of a calibrated model here"),
         ("temperature", fitted, "1 is calibrated; above 1 the scores are over-confident"),
-        ("margin p10", float(deciles[0]), "score of the better reply minus the other's"),
+        ("margin p10", float(deciles[0]), "score of the better response minus the other's"),
         ("margin median", float(deciles[1]), ""),
         ("margin p90", float(deciles[2]), ""),
         ("equal scores", float(np.mean(values.margin == 0)), "share of the pairs"),
@@ -262,13 +262,13 @@ def worst_mistakes(values: Judged, pairs: Sequence[Pair], count: int = 12) -> li
             break
         pair = pairs[index]
         better, worse = (pair.a, pair.b) if pair.p > 0.5 else (pair.b, pair.a)
-        prompt = "\n\n".join(f"{t.role}: {t.content}" for t in pair.a.turns[:-1])
+        prompt = "\n\n".join(f"{t.role}: {t.text}" for t in pair.a.messages[:-1])
         found.setdefault(
             pair.group,
             Mistake(
                 prompt,
-                better.turns[-1].content,
-                worse.turns[-1].content,
+                better.messages[-1].text,
+                worse.messages[-1].text,
                 float(wrong_by[index]),
                 str(pair.source),
             ),

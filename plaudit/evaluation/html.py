@@ -56,7 +56,7 @@ def page(report: Report) -> str:
         items = ", ".join(f"{count:,} {escape(why)}" for why, count in report.dropped.items())
         parts.append(_card("Dropped", f"<p>{items}</p>"))
     if report.mistakes:
-        parts.append("<h2>Worst mistakes: the worse reply scored higher</h2>")
+        parts.append("<h2>Worst mistakes: the worse response scored higher</h2>")
         parts += [_mistake(mistake) for mistake in report.mistakes]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.statistics.bootstrap import Interval, cluster_bootstrap
 from plaudit.statistics.bradley_terry import log_loss, sigmoid
+from plaudit.statistics.intervals import Interval, cluster_bootstrap
 from plaudit.types import Pair
 
 __all__ = ["METRICS", "Judged", "Metric", "judged", "measure"]
 
 Floats = NDArray[np.float64]
-MATCHED = 0.2  # |log length ratio| below this: the replies are as long as each other
+MATCHED = 0.2  # |log length ratio| below this: the responses are as long as each other
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Judged:
 def judged(pairs: Sequence[Pair], margin: Floats) -> Judged:
     """Pairs and their margins as arrays; length is in characters of the last turn."""
     lengths = np.array(
-        [[len(p.a.turns[-1].content), len(p.b.turns[-1].content)] for p in pairs], dtype=np.float64
+        [[len(p.a.messages[-1].text), len(p.b.messages[-1].text)] for p in pairs],
+        dtype=np.float64,
     ).reshape(-1, 2)
     return Judged(
         np.asarray(margin, dtype=np.float64),
@@ -61,7 +62,7 @@ def judged(pairs: Sequence[Pair], margin: Floats) -> Judged:
 
 
 def credit(score: Floats, p: Floats) -> Floats:
-    """1 where the score prefers the better reply, ½ for equal scores, NaN on tied labels."""
+    """1 where the score prefers the better response, ½ for equal scores, NaN on tied labels."""
     right = np.where(score == 0, 0.5, (score > 0) == (p > 0.5))
     return np.where(p == 0.5, np.nan, right)
 
@@ -95,13 +96,13 @@ class Metric(NamedTuple):
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(_accuracy, "the better reply scores higher; equal scores count half"),
+    "accuracy": Metric(_accuracy, "the better response scores higher; equal scores count half"),
     "log-loss": Metric(lambda d: log_loss(d.margin, d.p), "0.693 is a coin; soft labels"),
     "Brier": Metric(_brier, "0.25 is a coin"),
     "longer wins": Metric(
         lambda d: credit(d.log_length_ratio, d.p), "accuracy of the length baseline"
     ),
-    "length-matched accuracy": Metric(_matched, "replies within 20 % of each other's length"),
+    "length-matched accuracy": Metric(_matched, "responses within 20 % of each other's length"),
     "accuracy, better is longer": Metric(lambda d: _only(_accuracy(d), _better_is_longer(d)), ""),
     "accuracy, better is shorter": Metric(lambda d: _only(_accuracy(d), ~_better_is_longer(d)), ""),
 }

@@ -11,8 +11,8 @@ import numpy as np
 from plaudit.errors import require
 from plaudit.evaluation.metrics import Judged
 from plaudit.evaluation.report import Curve, Report
-from plaudit.statistics.bootstrap import wilson
 from plaudit.statistics.calibration import reliability
+from plaudit.statistics.intervals import wilson
 
 __all__ = ["figures"]
 
@@ -85,7 +85,7 @@ def _margins(axes: Any, judged: Judged) -> None:
     axes.hist(np.clip(toward[toward <= 0], -limit, limit), bins=bins, color=RED, alpha=0.85)
     axes.hist(np.clip(toward[toward > 0], -limit, limit), bins=bins, color=BLUE, alpha=0.85)
     axes.axvline(0, color=INK, lw=0.8)
-    axes.set(xlabel="score of the better reply minus the other's", ylabel="pairs")
+    axes.set(xlabel="score of the better response minus the other's", ylabel="pairs")
 
 
 def _length(axes: Any, lengths: Any, scores: Any) -> None:
@@ -97,7 +97,7 @@ def _length(axes: Any, lengths: Any, scores: Any) -> None:
     if len(lengths) > 2 and np.ptp(lengths):
         correlation = float(np.corrcoef(np.log(lengths + 1), scores)[0, 1])
         axes.set_title(f"correlation with log length {correlation:+.2f}", fontsize=10, color=SOFT)
-    axes.set(xlabel="characters of the reply", ylabel="score")
+    axes.set(xlabel="characters of the response", ylabel="score")
 
 
 def _curve(axes: Any, curve: Curve) -> None:

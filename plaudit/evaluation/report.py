@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from plaudit.evaluation.metrics import Judged
-from plaudit.statistics.bootstrap import Interval
+from plaudit.statistics.intervals import Interval
 
 __all__ = ["Curve", "Mistake", "Report", "Section", "cells"]
 
@@ -38,7 +38,7 @@ class Section(NamedTuple):
 
 
 class Mistake(NamedTuple):
-    """A pair the model got wrong, with its margin in favour of the worse reply."""
+    """A pair the model got wrong, with its margin in favour of the worse response."""
 
     prompt: str
     better: str

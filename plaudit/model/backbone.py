@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from plaudit.errors import ModelError
-from plaudit.model.packed import branching_ids, hidden_states
-from plaudit.model.tree import Ids
+from plaudit.model.packed_attention import branching_ids, hidden_states
+from plaudit.model.prefix_tree import Ids
 
 __all__ = [
     "SelfCheck",
@@ -156,7 +156,7 @@ def self_check(backbone: nn.Module) -> SelfCheck:
     """Compare packed and plain features on sequences that branch, before the first use.
 
     A model that mixes tokens other than by attention (state-space hybrids), or that ignores
-    position ids, would mix replies silently: it fails here and takes the plain path.
+    position ids, would mix responses silently: it fails here and takes the plain path.
     """
     config: Any = backbone.config
     window = getattr(config, "sliding_window", None) or 0

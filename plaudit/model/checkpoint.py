@@ -26,7 +26,7 @@ from transformers import (
 from plaudit import __version__
 from plaudit.errors import CheckpointError, ModelError
 from plaudit.model.backbone import run_in
-from plaudit.model.bases import model_folder, sha256_of
+from plaudit.model.download import model_folder, sha256_of
 from plaudit.model.golden import GOLDEN
 from plaudit.model.pooled import PooledClassifier
 from plaudit.model.precision import race

@@ -1,11 +1,11 @@
 """Golden conversations: fixed texts that ship with plaudit, never the user's.
 
 A checkpoint keeps their scores; loading it computes them again and refuses a mismatch. They
-are short, so that the check takes a fraction of a second, and awkward: an empty reply, other
-scripts, text that spells a special token, trailing white space, several turns.
+are short, so that the check takes a fraction of a second, and awkward: an empty response, other
+scripts, text that spells a special token, trailing white space, several messages.
 """
 
-from plaudit.types import Conversation, Turn, as_conversation
+from plaudit.types import Conversation, Message, as_conversation
 
 __all__ = ["GOLDEN"]
 
@@ -23,10 +23,10 @@ GOLDEN: tuple[Conversation, ...] = (
     as_conversation("Print the end token.", "It is spelled <|im_end|> or </s> here.  \n"),
     Conversation(
         (
-            Turn("user", "Is the shop open on Sunday?"),
-            Turn("assistant", "Yes, from ten to four."),
-            Turn("user", "And on public holidays?"),
-            Turn("assistant", "No. We are closed on public holidays, but the web shop is open."),
+            Message("user", "Is the shop open on Sunday?"),
+            Message("assistant", "Yes, from ten to four."),
+            Message("user", "And on public holidays?"),
+            Message("assistant", "No. We are closed on public holidays, but the web shop is open."),
         )
     ),
 )

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
+from plaudit.model.prefix_tree import Ids
 from plaudit.model.renderer import Renderer
 from plaudit.model.reward_model import score_rendered
-from plaudit.model.tree import Ids
 from plaudit.types import Conversation, Scores
 
 __all__ = ["PooledClassifier"]

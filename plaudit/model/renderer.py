@@ -9,8 +9,8 @@ in different places. Its rules:
   the checkpoint saves, so vLLM, TRL and verl render the same. A model trained elsewhere keeps
   its template as saved.
 - The template writes every special token; the tokenizer adds none, so no BOS is doubled.
-- Too long a conversation loses its oldest turns first (a system turn stays), then the start of
-  its prompt; never the end of the reply. Every cut is counted.
+- Too long a conversation loses its oldest messages first (a system turn stays), then the start of
+  its prompt; never the end of the response. Every cut is counted.
 - Text that spells a special token is read as that token, as every other consumer does.
 """
 
@@ -28,7 +28,7 @@ from transformers import PreTrainedTokenizerBase
 
 from plaudit.errors import ModelError
 from plaudit.model.golden import GOLDEN
-from plaudit.model.tree import Ids
+from plaudit.model.prefix_tree import Ids
 from plaudit.types import Conversation
 
 __all__ = ["Rendered", "Renderer"]
@@ -48,7 +48,7 @@ TemplateRule = Callable[[PreTrainedTokenizerBase], str]
 
 
 class Rendered(NamedTuple):
-    """Token ids of a conversation, and what was cut to fit: whole turns, single tokens."""
+    """Token ids of a conversation, and what was cut to fit: whole messages, single tokens."""
 
     ids: Ids
     dropped_turns: int
@@ -105,7 +105,7 @@ class Renderer:
         """Ids of each conversation, in order."""
         if not conversations:
             return []
-        texts = [self._text(c.messages()) for c in conversations]
+        texts = [self._text(c.chat()) for c in conversations]
         encoded = self._encode(texts)
         return [
             Rendered(ids, 0, 0) if len(ids) <= self.max_length else self._cut(conversation)
@@ -129,26 +129,28 @@ class Renderer:
             return str(self.tokenizer.apply_chat_template(messages, tokenize=False))
         except Exception as error:  # a template raises what its author chose
             roles = ", ".join(message["role"] for message in messages)
-            raise ModelError(f"the chat template refuses turns ({roles}): {error}") from error
+            raise ModelError(f"the chat template refuses messages ({roles}): {error}") from error
 
     def _encode(self, texts: list[str]) -> list[Ids]:
         batch = self.tokenizer(texts, add_special_tokens=False, verbose=False)
         return [np.array(ids, dtype=np.int64) for ids in batch["input_ids"]]
 
     def _cut(self, conversation: Conversation) -> Rendered:
-        """Drop the oldest turns until it fits; then the first tokens."""
-        messages = conversation.messages()
+        """Drop the oldest messages until it fits; then the first tokens."""
+        messages = conversation.chat()
         kept = 1 if messages[0]["role"] == "system" else 0
-        system, turns = messages[:kept], messages[kept:]
+        system, messages = messages[:kept], messages[kept:]
         dropped = 0
-        ids = self._encode([self._text(system + turns)])[0]
-        while len(ids) > self.max_length and len(turns) > 2:
+        ids = self._encode([self._text(system + messages)])[0]
+        while len(ids) > self.max_length and len(messages) > 2:
             # Drop to the next user turn, so that roles go on alternating.
-            step = next((k for k in range(1, len(turns) - 1) if turns[k]["role"] == "user"), None)
+            step = next(
+                (k for k in range(1, len(messages) - 1) if messages[k]["role"] == "user"), None
+            )
             if step is None:
                 break
-            turns, dropped = turns[step:], dropped + step
-            ids = self._encode([self._text(system + turns)])[0]
+            messages, dropped = messages[step:], dropped + step
+            ids = self._encode([self._text(system + messages)])[0]
         excess = max(0, len(ids) - self.max_length)
         return Rendered(ids[excess:], dropped, excess)
 

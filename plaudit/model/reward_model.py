@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from plaudit.errors import ModelError
 from plaudit.model.backbone import SelfCheck, decoder_of, depth, features, layers_of, self_check
+from plaudit.model.prefix_tree import Ids
 from plaudit.model.renderer import Renderer
-from plaudit.model.tree import Ids
 from plaudit.types import Conversation, Scores
 
 __all__ = ["Posterior", "RewardModel", "reward_loss", "score_rendered"]
@@ -33,7 +33,7 @@ def reward_loss(score_chosen: Tensor, score_rejected: Tensor) -> Tensor:
     in float32 through log-sigmoid, so it is finite at differences of ±100 in bfloat16.
 
     Args:
-        score_chosen, score_rejected: [B] scores of the preferred and the other replies.
+        score_chosen, score_rejected: [B] scores of the preferred and the other responses.
 
     Returns: a scalar.
 

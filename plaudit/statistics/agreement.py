@@ -8,7 +8,7 @@ intervals; Krippendorff's alpha from coincidences of values:
     D_o  = (1/n) Σ_ck o_ck d²(c, k)
     D_e  = 1 / (n (n − 1)) Σ_ck n_c n_k d²(c, k)     n_c = Σ_k o_ck, n = Σ_c n_c
 
-Krippendorff, Computing Krippendorff's Alpha-Reliability (2011). Which reply is called a is
+Krippendorff, Computing Krippendorff's Alpha-Reliability (2011). Which response is called a is
 arbitrary, so for votes o is first averaged with its mirror image, o_ck ← (o_ck + o_−c,−k) / 2:
 no statistic here changes when a and b change names in any of the items.
 """
@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.statistics.bootstrap import Interval, cluster_bootstrap, group_totals, resample
+from plaudit.statistics.intervals import Interval, cluster_bootstrap, group_totals, resample
 from plaudit.statistics.votes import STRONGEST, TIE, Votes
 
 __all__ = [

@@ -28,13 +28,13 @@ class Votes:
     Args:
         item: [V] comparison, 0 to N−1.
         annotator: [V] annotator, 0 to K−1.
-        value: [V] −3 to 3 in canonical orientation, positive if reply a is better, 0 a tie.
-        side: [V] +1 if reply a was shown on the left (or first), −1 otherwise, 0 unknown.
+        value: [V] −3 to 3 in canonical orientation, positive if response a is better, 0 a tie.
+        side: [V] +1 if response a was shown on the left (or first), −1 otherwise, 0 unknown.
         group: [N] prompt group of each comparison, the unit of the bootstrap.
         annotators: K; some may have no vote here.
         log_length: [N] log(length of a / length of b), or None.
-        replies: [N, 2] ids (0 to R−1) of replies a and b, or None. A reply is one text under one
-            prompt: the same words under another prompt are another reply.
+        responses: [N, 2] ids (0 to R−1) of each item's a and b, or None. It is one text under one
+            prompt: the same words under another prompt are another response.
 
     Raises ValueError on shapes that do not fit or values out of range.
     """
@@ -46,7 +46,7 @@ class Votes:
     group: NDArray[Any]
     annotators: int
     log_length: Floats | None = None
-    replies: Integers | None = None
+    responses: Integers | None = None
 
     def __post_init__(self) -> None:
         for name, count in (("item", self.items), ("annotator", self.annotators)):
@@ -57,8 +57,8 @@ class Votes:
             _check_shape(name, getattr(self, name), (len(self.item),))
         if self.log_length is not None:
             _check_shape("log_length", self.log_length, (self.items,))
-        if self.replies is not None:
-            _check_shape("replies", self.replies, (self.items, 2))
+        if self.responses is not None:
+            _check_shape("responses", self.responses, (self.items, 2))
 
     def __len__(self) -> int:
         return len(self.item)
@@ -92,7 +92,7 @@ class Votes:
             self.group,
             self.annotators,
             self.log_length,
-            self.replies,
+            self.responses,
         )
 
     def _tally(self, column: Integers, columns: int) -> Floats:

@@ -1,6 +1,6 @@
 """Train a reward model: cached features, the choice of layer and ridge, the losses."""
 
-from plaudit.settings import TrainConfig
-from plaudit.training.training import Trained, train
+from plaudit.config import TrainConfig
+from plaudit.training.train import Trained, train
 
 __all__ = ["TrainConfig", "Trained", "train"]

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoModel, AutoTokenizer
 
+from plaudit.config import TrainConfig
 from plaudit.model.backbone import SelfCheck, cut, final_norm, layers_of, run_in
-from plaudit.model.bases import base_folder, sha256_of
+from plaudit.model.download import base_folder, sha256_of
 from plaudit.model.precision import Precision, race
 from plaudit.model.renderer import Renderer
 from plaudit.model.reward_model import RewardModel
-from plaudit.settings import TrainConfig
-from plaudit.training.features import known_self_check
+from plaudit.training.frozen.features import known_self_check
 
 __all__ = ["Base", "load_base", "with_stored_weights"]
 

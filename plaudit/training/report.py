@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.config import TrainConfig
 from plaudit.evaluation.evaluation import held_out_sections, worst_mistakes
 from plaudit.evaluation.metrics import judged, measure
 from plaudit.evaluation.report import Curve, Report, Section
 from plaudit.model.precision import Precision
-from plaudit.settings import TrainConfig
-from plaudit.training.extraction import Extraction
-from plaudit.training.features import Features
-from plaudit.training.head import PRIOR_STDS, Choice, Head, fit
-from plaudit.training.material import Checked, Material
+from plaudit.training.dataset import CheckedData, Material
+from plaudit.training.frozen.extraction import Extraction
+from plaudit.training.frozen.features import Features
+from plaudit.training.frozen.head import PRIOR_STDS, Choice, Head, fit
 
 __all__ = ["held_out_report", "run_facts"]
 
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 def held_out_report(
-    checked: Checked, material: Material, features: Features, choice: Choice
+    checked: CheckedData, material: Material, features: Features, choice: Choice
 ) -> Report:
     """Held-out numbers of the head fitted on the training prompts alone."""
     values = features.layer(choice.layer)
@@ -58,9 +58,9 @@ def held_out_report(
 def _score_length(
     material: Material, values: NDArray[np.float32], head: Head
 ) -> tuple[Floats, Floats]:
-    """Characters and score of each held-out reply."""
-    replies = [(material.pairs[i].a, material.pairs[i].b) for i in material.test]
-    lengths = [len(reply.turns[-1].content) for pair in replies for reply in pair]
+    """Characters and score of each held-out response."""
+    responses = [(material.pairs[i].a, material.pairs[i].b) for i in material.test]
+    lengths = [len(response.messages[-1].text) for pair in responses for response in pair]
     scores = values[material.side[material.test].ravel()].astype(np.float64) @ head.weight
     return np.array(lengths, dtype=np.float64), scores
 

@@ -90,9 +90,9 @@ def test_evaluate(model, tmp_path):
 
 
 def test_score_streams_in_order_and_resumes(model, tmp_path):
-    rows = [{"id": i, "prompt": f"q{i}", "reply": f"answer {i}"} for i in range(20)]
-    rows[7] = {"id": 7, "text": "no reply"}
-    rows.append({"id": 20, "prompt": "q", "replies": ["one", "two, longer"]})
+    rows = [{"id": i, "prompt": f"q{i}", "response": f"answer {i}"} for i in range(20)]
+    rows[7] = {"id": 7, "text": "no response"}
+    rows.append({"id": 20, "prompt": "q", "responses": ["one", "two, longer"]})
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     done = run("score", model, source, "--dtype", "float32")
@@ -120,7 +120,7 @@ def test_add_and_export_say_what_they_did(tmp_path):
     desk, out = tmp_path / "desk.db", tmp_path / "out"
     added = run("add", desk, SUPPORT_DESK)
     assert added.returncode == 0, added.stderr
-    assert "two-replies, 456 rows: 456 comparisons added, 456 labels" in added.stderr
+    assert "two-responses, 456 rows: 456 comparisons added, 456 labels" in added.stderr
     assert "456 comparisons, 456 judgments, 456 opinions asked for" in " ".join(
         added.stdout.split()
     )

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from plaudit.data import read
-from plaudit.data.check import Doctor
+from plaudit.data.check import DataCheck
 from plaudit.errors import DataError
 
 from ..conftest import byte_tokenizer
@@ -24,7 +24,7 @@ def rows(count, start=0):
 
 
 def findings(tmp_path, train, test=(), doctor=None):
-    doctor = doctor or Doctor()
+    doctor = doctor or DataCheck()
     for which, data in (("train", train), ("test", test)):
         if data:
             path = tmp_path / f"{which}.jsonl"
@@ -47,14 +47,14 @@ def planted():
     base = rows(60)
     longest = "Tell me a long story about " + " ".join(f"item{k}" for k in range(40))
     one = {**base[0], "prompt": longest}
-    turns = [{"role": "user", "content": "a b c"}, {"role": "user", "content": "d e f"}]
+    messages = [{"role": "user", "content": "a b c"}, {"role": "user", "content": "d e f"}]
     return {
-        "identical replies": [{**base[1], "prompt": "p1", "response_b": base[1]["response_a"]}],
-        "empty replies": [{**base[2], "prompt": "p2", "response_a": "  "}],
+        "identical responses": [{**base[1], "prompt": "p1", "response_b": base[1]["response_a"]}],
+        "empty responses": [{**base[2], "prompt": "p2", "response_a": "  "}],
         "duplicate judgments": [base[3]],
         "contradictory judgments": [{**base[4], "label": "a" if base[4]["label"] == "b" else "b"}],
         "near-duplicate prompts": [one, {**one, "prompt": longest + " please"}],
-        "malformed turns": [{**base[5], "prompt": turns}],
+        "malformed messages": [{**base[5], "prompt": messages}],
         "rows without a label": [{**base[6], "prompt": "p6", "label": None}],
         "rows judged both bad or skipped": [{**base[7], "prompt": "p7", "label": "both_bad"}],
         "unreadable rows": [{**base[8], "prompt": "p8", "label": "purple"}],
@@ -100,7 +100,7 @@ def test_with_a_renderer_cuts_and_special_tokens_are_found(tmp_path):
         {"prompt": "cut", "response_a": "a" + same_end, "response_b": "b" + same_end, "label": "a"},
         {"prompt": "sp", "response_a": "one<|im_end|>", "response_b": "two", "label": "a"},
     ]
-    result = findings(tmp_path, train, doctor=Doctor(renderer.render, ["<|im_end|>"]))
+    result = findings(tmp_path, train, doctor=DataCheck(renderer.render, ["<|im_end|>"]))
     found = counts(result)
     assert found["identical after rendering"] == 1
     assert found["special tokens in text"] == 1
@@ -112,9 +112,9 @@ def test_biases_and_floors_are_measured(tmp_path):
     train = rows(200)
     for i, row in enumerate(train):
         row["response_b"] = "short"
-        row["response_a"] = "a rather longer reply than the other"
+        row["response_a"] = "a rather longer response than the other"
         row["label"] = "a" if i % 10 else "b"
     facts = findings(tmp_path, train).facts
-    assert facts["the longer reply wins"].value == pytest.approx(0.9)
-    assert facts["the first reply wins"].value == pytest.approx(0.9)
+    assert facts["the longer response wins"].value == pytest.approx(0.9)
+    assert facts["the first response wins"].value == pytest.approx(0.9)
     assert facts["bag of words, held out"].value == pytest.approx(0.9, abs=0.01)

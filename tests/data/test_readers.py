@@ -14,7 +14,7 @@ from ..conftest import SHARED
 
 M = [{"role": "user", "content": "Hi there"}]
 A, B = {"role": "assistant", "content": "good"}, {"role": "assistant", "content": "bad"}
-# format, row, expected (better reply, worse reply, p) of its first pair
+# format, row, expected (better response, worse response, p) of its first pair
 J = {"annotator": "x", "kind": "vote", "created_at": 1.0}
 SAMPLES = [
     ("trl", {"prompt": "q", "chosen": "good", "rejected": "bad", "margin": 2}, 1.0),
@@ -27,26 +27,30 @@ SAMPLES = [
         {"chosen": "\n\nHuman: q\n\nAssistant: good", "rejected": "\n\nHuman: q\n\nAssistant: bad"},
         1.0,
     ),
-    ("two-replies", {"prompt": "q", "response_a": "good", "response_b": "bad", "label": "a"}, 1.0),
     (
-        "two-replies",
+        "two-responses",
+        {"prompt": "q", "response_a": "good", "response_b": "bad", "label": "a"},
+        1.0,
+    ),
+    (
+        "two-responses",
         {"prompt": "q", "response_a": "good", "response_b": "bad", "label": "tie"},
         0.5,
     ),
     (
-        "two-replies",
-        {"prompt": "q", "reply_a": "good", "reply_b": "bad", "votes_a": 3, "votes_b": 1},
+        "two-responses",
+        {"prompt": "q", "response_a": "good", "response_b": "bad", "votes_a": 3, "votes_b": 1},
         0.75,
     ),
-    ("ranked", {"prompt": "q", "replies": ["good", "bad", "bad2"], "ranks": [1, 2, 2]}, 1.0),
+    ("ranked", {"prompt": "q", "responses": ["good", "bad", "bad2"], "ranks": [1, 2, 2]}, 1.0),
     ("ranked", {"prompt": "q", "responses": ["good", "bad"], "scores": [0.9, 0.1]}, 1.0),
-    ("ranked", {"prompt": "q", "replies": ["good", "bad"], "ranking": [0, 1]}, 1.0),
+    ("ranked", {"prompt": "q", "responses": ["good", "bad"], "ranking": [0, 1]}, 1.0),
     (
         "study",
         {
             "prompt": M,
-            "reply_a": [A],
-            "reply_b": [B],
+            "response_a": [A],
+            "response_b": [B],
             "group": "g",
             "judgments": [
                 {**J, "key": "1", "answer": "b"},
@@ -58,7 +62,7 @@ SAMPLES = [
         1.0,
     ),
     (
-        "two-replies",
+        "two-responses",
         {"prompt": "q", "response_a": "good", "response_b": "bad", "p": 0.8, "label": "a"},
         0.8,
     ),
@@ -138,8 +142,8 @@ def test_a_row_is_detected_and_read(tmp_path, name, row, p):
     pairs = pairs_of(reading)
     assert (reading.format, reading.rows, reading.bad) == (name, 3, 0)
     assert pairs[0].p == p
-    assert pairs[0].a.turns[-1].content == "good"
-    assert pairs[0].b.turns[-1].content.startswith("bad")
+    assert pairs[0].a.messages[-1].content == "good"
+    assert pairs[0].b.messages[-1].content.startswith("bad")
     assert sum(pair.weight for pair in pairs) == pytest.approx(3)
 
 
@@ -151,10 +155,10 @@ def test_every_reader_has_a_sample():
     "row",
     [
         {"prompt": "q", "response_a": "x", "response_b": "y", "model_a": "m", "model_b": "n"},
-        {"question": "q", "replies": [{"text": "x", "model": "m"}, {"text": "y", "model": "n"}]},
+        {"question": "q", "responses": [{"text": "x", "model": "m"}, {"text": "y", "model": "n"}]},
         {
             "prompt": "q",
-            "replies": ["x", "y"],
+            "responses": ["x", "y"],
             "models": ["m", {"model": "n", "sampling": {"t": 1}}],
         },
     ],
@@ -170,7 +174,7 @@ def test_candidates_have_origins_and_no_label(tmp_path, row):
 
 
 def test_a_resolution_outweighs_votes_and_both_bad_leaves(tmp_path):
-    row = {"prompt": M, "reply_a": [A], "reply_b": [B], "judgments": []}
+    row = {"prompt": M, "response_a": [A], "response_b": [B], "judgments": []}
     votes = [{**J, "key": str(n), "answer": "b"} for n in range(3)]
     resolved = [*votes, {**J, "key": "r", "answer": "a", "kind": "resolution"}]
     bad = [{**J, "key": "x", "answer": "both_bad"}]
@@ -202,18 +206,18 @@ def test_an_unknown_layout_prints_the_columns_and_the_flag(tmp_path):
     path.write_text("question,answer_1,answer_2,better\nhow?,so,thus,answer_2\n")
     with pytest.raises(DataError) as caught:
         read(str(path))
-    flag = "--columns prompt=question,reply_a=answer_1,reply_b=answer_2,label=better"
+    flag = "--columns prompt=question,response_a=answer_1,response_b=answer_2,label=better"
     assert flag in str(caught.value)
     assert "Columns found: question, answer_1, answer_2, better" in str(caught.value)
     (pair,) = pairs_of(read(str(path), columns=flag.split()[1]))
-    assert (pair.p, pair.a.turns[-1].content) == (0.0, "so")
+    assert (pair.p, pair.a.messages[-1].content) == (0.0, "so")
 
 
 def test_formats_and_columns_are_checked(tmp_path):
     path = write(tmp_path / "d.jsonl", [{"prompt": "q"}])
     with pytest.raises(UsageError, match="--format 'x' is not one of study, rewardbench2"):
         read(path, format="x")
-    with pytest.raises(UsageError, match="'answer' is not one of prompt, reply_a"):
+    with pytest.raises(UsageError, match="'answer' is not one of prompt, response_a"):
         read(path, columns="answer=x")
 
 
@@ -230,7 +234,7 @@ def test_both_bad_and_skip_leave_and_are_counted(tmp_path):
     [
         ("hh_harmless_native.jsonl.gz", "hh-rlhf", 1844),
         ("assistant_pairs.jsonl.gz", "trl", 5679),
-        ("convincing_arguments_votes.jsonl.gz", "two-replies", 12870),
+        ("convincing_arguments_votes.jsonl.gz", "two-responses", 12870),
         ("rm_bench_chat_sample.json", "rm-bench", 40),
     ],
 )
@@ -264,7 +268,7 @@ def test_the_same_rows_come_from_every_kind_of_file(tmp_path):
     (tmp_path / "hub" / "train.jsonl").write_bytes(lines)
     names = ("a.jsonl", "a.json", "a.csv", "a.jsonl.gz", "a.jsonl.zst", "a.parquet", "saved", "hub")
     contents = [
-        [(slate.prompt, slate.replies) for slate in read(str(tmp_path / name))] for name in names
+        [(slate.prompt, slate.responses) for slate in read(str(tmp_path / name))] for name in names
     ]
     assert len(contents[0]) == 30
     assert all(content == contents[0] for content in contents)
@@ -293,9 +297,9 @@ def test_spreadsheets_of_any_country_are_read(tmp_path, mark):
     path = tmp_path / "desk.csv"
     rows = [["question ", " answer_1", "answer_2", "better"], ["q?", "a, b; c", "no", "a"]]
     path.write_text("\n".join(mark.join(f'"{v}"' for v in row) for row in rows), "utf-8-sig")
-    flag = "prompt=question,reply_a=answer_1,reply_b=answer_2,label=better"
+    flag = "prompt=question,response_a=answer_1,response_b=answer_2,label=better"
     (pair,) = pairs_of(read(str(path), columns=flag))
-    assert (pair.p, pair.a.turns[-1].content) == (1.0, "a, b; c")
+    assert (pair.p, pair.a.messages[-1].content) == (1.0, "a, b; c")
 
 
 def test_text_that_is_not_utf8_says_what_to_do(tmp_path):

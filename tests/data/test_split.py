@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from plaudit.data.near_duplicates import near_pairs, normalised, signature
 from plaudit.data.split import split
-from plaudit.types import Pair, Source, Turn
+from plaudit.types import Message, Pair, Source
 
 from ..conftest import talk
 
@@ -76,4 +76,4 @@ def test_texts_that_share_one_phrase_are_not_near():
 
 
 def test_normalised_ignores_case_and_marks():
-    assert normalised([Turn("user", "Hi,  THERE!")]) == "hi there"
+    assert normalised([Message("user", "Hi,  THERE!")]) == "hi there"

@@ -11,7 +11,7 @@ from plaudit.evaluation import evaluate
 from plaudit.evaluation.benchmarks import best_credit, ties_score
 from plaudit.evaluation.metrics import METRICS, judged, measure
 from plaudit.evaluation.probes import PROBES
-from plaudit.types import Pair, Slate, Source, Turn
+from plaudit.types import Message, Pair, Slate, Source
 
 from ..conftest import SHARED, talk
 
@@ -19,12 +19,12 @@ from ..conftest import SHARED, talk
 def slates(n=80):
     rows = []
     for i in range(n):
-        long, short = f"A rather long and helpful reply {i}", f"No {i}"
+        long, short = f"A rather long and helpful response {i}", f"No {i}"
         better = 0 if i % 4 else 1  # the longer one is better in three of four
         rows.append(
             Slate(
-                (Turn("user", f"question {i // 2}"),),
-                ((Turn("assistant", long),), (Turn("assistant", short),)),
+                (Message("user", f"question {i // 2}"),),
+                ((Message("assistant", long),), (Message("assistant", short),)),
                 Source("f", i),
                 preferred=(better,),
                 verdict="preferred",
@@ -59,7 +59,7 @@ def test_what_cannot_be_scored_is_counted(fake_scorer):
     rows = slates(40)
     odd = Slate(
         rows[0].prompt,
-        ((Turn("assistant", "UNSCORABLE"),), rows[0].replies[1]),
+        ((Message("assistant", "UNSCORABLE"),), rows[0].responses[1]),
         Source("f", 99),
         preferred=(0,),
         verdict="preferred",
@@ -85,8 +85,8 @@ def test_two_models_are_compared_on_the_same_pairs(fake_scorer, constant_scorer)
 def test_the_page_is_self_contained(fake_scorer, tmp_path):
     rows = slates()
     evil = Slate(
-        (Turn("user", "<script>alert(1)</script>"),),
-        rows[0].replies,
+        (Message("user", "<script>alert(1)</script>"),),
+        rows[0].responses,
         Source("f", 1),
         preferred=(1,),
         verdict="preferred",
@@ -125,8 +125,8 @@ def test_every_metric_ignores_which_side_is_a(name):
 
 
 @pytest.mark.parametrize("name", list(PROBES))
-def test_every_probe_changes_the_reply(name):
-    assert PROBES[name]("the prompt", "the reply, in full") != "the reply, in full"
+def test_every_probe_changes_the_response(name):
+    assert PROBES[name]("the prompt", "the response, in full") != "the response, in full"
 
 
 def test_probes_are_reported(fake_scorer):

@@ -56,7 +56,7 @@ def test_transformers_gives_the_same_scores(tmp_path, family, layer):
     theirs = AutoModelForSequenceClassification.from_pretrained(folder).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert theirs.config.num_hidden_layers == (layer or 4)
-    texts = [tokenizer.apply_chat_template(c.messages(), tokenize=False) for c in CHATS]
+    texts = [tokenizer.apply_chat_template(c.chat(), tokenize=False) for c in CHATS]
     for side in ("right", "left"):
         tokenizer.padding_side = side
         batch = tokenizer(texts, add_special_tokens=False, padding=True, return_tensors="pt")
@@ -89,7 +89,7 @@ def test_transformers_4_gives_the_same_scores(tmp_path, family):
             "PLAUDIT_TRANSFORMERS4 names no folder with transformers 4.57.6 (.ci/run sets it)"
         )
     folder = save(family, tmp_path / "rm", 2)
-    chats = json.dumps([c.messages() for c in CHATS])
+    chats = json.dumps([c.chat() for c in CHATS])
     done = subprocess.run(
         [sys.executable, "-c", FOUR, str(folder), chats],
         env=os.environ | {"PYTHONPATH": other},
@@ -139,7 +139,7 @@ def test_pad_is_not_the_end_token_and_the_contract_is_whole(saved):
 
 def test_the_pipeline_gives_the_raw_score(saved):
     mine = plaudit.load(str(saved), "float32")
-    text = mine.renderer.tokenizer.apply_chat_template(CHATS[1].messages(), tokenize=False)
+    text = mine.renderer.tokenizer.apply_chat_template(CHATS[1].chat(), tokenize=False)
     found = pipeline("text-classification", str(saved))(text, add_special_tokens=False)
     assert found[0]["score"] == pytest.approx(mine.score(CHATS[1:2]).mean[0], abs=1e-4)
 
@@ -183,7 +183,7 @@ def test_a_model_trained_elsewhere_is_read_where_its_own_template_ends(tmp_path)
     scorer = plaudit.load(str(tmp_path), "float32")
     scores = scorer.score(CHATS).mean
     for chat, score in zip(CHATS, scores, strict=True):
-        ids = tokenizer.apply_chat_template(chat.messages(), return_dict=False)
+        ids = tokenizer.apply_chat_template(chat.chat(), return_dict=False)
         assert ids[-1] != tokenizer.eos_token_id
         assert model(torch.tensor([ids])).logits.item() == pytest.approx(score, abs=1e-4)
     scorer.save_pretrained(tmp_path / "again")  # and keeps it when plaudit saves it

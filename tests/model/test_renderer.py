@@ -4,7 +4,7 @@ import pytest
 
 from plaudit.errors import ModelError
 from plaudit.model import Renderer
-from plaudit.types import Conversation, Turn
+from plaudit.types import Conversation, Message
 
 from ..conftest import CHATML, byte_tokenizer, talk
 
@@ -20,16 +20,16 @@ def text(renderer, conversation):
 @pytest.mark.parametrize("template", [CHATML, NO_END, None])
 def test_the_last_token_is_the_end_token_whatever_the_template(template):
     renderer = Renderer.of(byte_tokenizer(template), 256)
-    for reply in ("good", "", "ends with space  \n", "spells <|im_end|> inside"):
-        ids = renderer.render([talk("q", reply)])[0].ids
+    for response in ("good", "", "ends with space  \n", "spells <|im_end|> inside"):
+        ids = renderer.render([talk("q", response)])[0].ids
         assert ids[-1] == renderer.tokenizer.eos_token_id
         if template == CHATML:
-            assert text(renderer, talk("q", reply)).endswith(reply + "<|im_end|>")
+            assert text(renderer, talk("q", response)).endswith(response + "<|im_end|>")
 
 
 def test_the_saved_template_renders_the_same_and_still_prompts_generation():
     renderer = Renderer.of(byte_tokenizer(), 256)
-    messages = talk("q", "a").messages()
+    messages = talk("q", "a").chat()
     ids = renderer.tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False)
     assert ids == renderer.render([talk("q", "a")])[0].ids.tolist()
     prompt = renderer.tokenizer.apply_chat_template(
@@ -45,16 +45,18 @@ def test_no_bos_is_doubled():
     tokenizer = byte_tokenizer(BOS, bos="<|im_start|>")
     ids = Renderer.of(tokenizer, 256).render([talk("q", "a")])[0].ids
     assert ids[:2].tolist() != [tokenizer.bos_token_id] * 3
-    assert (ids == tokenizer.bos_token_id).sum() == 3  # one of the template, two of the turns
+    assert (ids == tokenizer.bos_token_id).sum() == 3  # one of the template, two of the messages
 
 
 def test_a_dated_template_is_pinned():
     assert text(Renderer.of(byte_tokenizer(DATED), 256), talk("q", "a")).startswith("26 Jul 2024")
 
 
-def test_the_oldest_turns_go_first_and_the_replys_end_never():
+def test_the_oldest_turns_go_first_and_the_responses_end_never():
     renderer = Renderer.of(byte_tokenizer(), 80)
-    long = Conversation((Turn("system", "S"), *talk("one " * 9, "two", "three", "the end").turns))
+    long = Conversation(
+        (Message("system", "S"), *talk("one " * 9, "two", "three", "the end").messages)
+    )
     rendered = renderer.render([long])[0]
     assert (rendered.dropped_turns, rendered.dropped_tokens) == (2, 0)
     shown = renderer.tokenizer.decode(rendered.ids)

@@ -40,21 +40,21 @@ def some_votes(seed=0, items=40, annotators=6, count=150):
         group=np.arange(items) // 3,
         annotators=annotators,
         log_length=rng.normal(size=items),
-        replies=np.arange(2 * items).reshape(items, 2),
+        responses=np.arange(2 * items).reshape(items, 2),
     )
 
 
 def swapped(votes, items):
-    """The same votes with replies a and b exchanged in the items of a mask."""
+    """The same votes with responses a and b exchanged in the items of a mask."""
     sign = np.where(items, -1, 1)
     return replace(
         votes,
         value=votes.value * sign[votes.item],
         side=votes.side * sign[votes.item],
         log_length=None if votes.log_length is None else votes.log_length * sign,
-        replies=None
-        if votes.replies is None
-        else np.where(items[:, None], votes.replies[:, ::-1], votes.replies),
+        responses=None
+        if votes.responses is None
+        else np.where(items[:, None], votes.responses[:, ::-1], votes.responses),
     )
 
 

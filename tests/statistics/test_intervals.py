@@ -2,18 +2,18 @@ import numpy as np
 import pytest
 
 from plaudit.statistics.agreement import majority_agreement, pairwise_agreement
-from plaudit.statistics.bootstrap import (
-    clopper_pearson,
-    cluster_bootstrap,
-    smallest_difference,
-    wilson,
-)
 from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.calibration import (
     calibration_error,
     expected_error,
     reliability,
     temperature,
+)
+from plaudit.statistics.intervals import (
+    clopper_pearson,
+    cluster_bootstrap,
+    smallest_difference,
+    wilson,
 )
 
 

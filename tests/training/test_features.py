@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from plaudit.errors import CacheError
-from plaudit.model.packed import branching_ids
+from plaudit.model.packed_attention import branching_ids
 from plaudit.training import features as module
-from plaudit.training.features import FeatureCache
+from plaudit.training.frozen.features import FeatureCache
 
 from ..conftest import tiny_backbone
 

@@ -7,12 +7,12 @@ import pytest
 
 import plaudit
 from plaudit import train
+from plaudit.config import TrainConfig
 from plaudit.errors import DataError, UsageError
 from plaudit.samples import SUPPORT_DESK
-from plaudit.settings import TrainConfig
 from plaudit.statistics.bradley_terry import sigmoid
-from plaudit.training.head import PRIOR_STDS, choose, fit, labels, smoothed
-from plaudit.training.pilot import (
+from plaudit.training.frozen.head import PRIOR_STDS, choose, fit, labels, smoothed
+from plaudit.training.frozen.layer_search import (
     candidate_layers,
     earlier_verdict,
     highest_contender,
@@ -23,7 +23,7 @@ from plaudit.training.pilot import (
 
 
 def write_data(path, count=240, flip=0.0, start=0):
-    """Replies with an exclamation mark are better: bytes alone can tell."""
+    """Responses with an exclamation mark are better: bytes alone can tell."""
     rng = np.random.default_rng(start)
     rows = []
     for i in range(start, start + count):
@@ -133,16 +133,16 @@ def test_bad_settings_and_data_stop_before_the_base_is_loaded(tmp_path):
 
 def test_the_sample_data_keeps_its_promises():
     from plaudit.data import pairs_of, read
-    from plaudit.data.check import Doctor
+    from plaudit.data.check import DataCheck
 
-    doctor = Doctor()
+    doctor = DataCheck()
     pairs = pairs_of(doctor.watch(read(str(SUPPORT_DESK))))
     facts = doctor.findings().facts
     assert len(pairs) >= 400
     assert facts["prompts"] >= 120
-    assert facts["the longer reply wins"].value < 0.58
+    assert facts["the longer response wins"].value < 0.58
     assert facts["bag of words, held out"].value < 0.75
-    assert not [p for p in pairs if "password" in str(p.a.turns + p.b.turns).lower()]
+    assert not [p for p in pairs if "password" in str(p.a.messages + p.b.messages).lower()]
 
 
 # ---------------------------------------------------------------- choosing, on made features

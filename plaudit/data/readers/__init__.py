@@ -15,7 +15,7 @@ from plaudit.data.readers import (
     rm_bench,
     study,
     trl,
-    two_replies,
+    two_responses,
     ultrafeedback,
 )
 from plaudit.data.readers.reader import Reader
@@ -33,7 +33,7 @@ READERS: dict[str, Reader] = {
     "ultrafeedback": Reader(ultrafeedback.recognises, ultrafeedback.read),
     "arena": Reader(arena.recognises, arena.read),
     "trl": Reader(trl.recognises, trl.read),
-    "two-replies": Reader(two_replies.recognises, two_replies.read),
+    "two-responses": Reader(two_responses.recognises, two_responses.read),
     "ranked": Reader(ranked.recognises, ranked.read),
     "candidates": Reader(candidates.recognises, candidates.read),
 }

@@ -9,13 +9,13 @@ from plaudit.data.readers.reader import (
     Row,
     field,
     origins,
-    prompt_turns,
+    prompt_messages,
     remaining,
-    reply_turns,
+    response_messages,
 )
-from plaudit.data.readers.two_replies import Label, read_label
+from plaudit.data.readers.two_responses import Label, read_label
 from plaudit.errors import DataError
-from plaudit.types import Slate, Source, as_turns
+from plaudit.types import Slate, Source, as_messages
 
 WINNERS = ("winner_model_a", "winner_model_b", "winner_tie")
 
@@ -27,23 +27,26 @@ def recognises(row: Row) -> bool:
 
 def read(row: Row, source: Source) -> Slate:
     if "conversation_a" in row:
-        sides = [as_turns(field(row, name)) for name in ("conversation_a", "conversation_b")]
+        sides = [as_messages(field(row, name)) for name in ("conversation_a", "conversation_b")]
         if not sides[0] or not sides[1] or sides[0][0] != sides[1][0]:
             raise DataError("the two conversations begin with different prompts")
-        # Later user turns may repeat, but each model answered its own history: the replies
+        # Later user messages may repeat, but each model answered its own history: the responses
         # are everything after the first user turn.
-        start = next(i for i, turn in enumerate(sides[0]) if turn.role == "user") + 1
-        prompt, replies = sides[0][:start], [reply_turns(list(s[start:])) for s in sides]
+        start = next(i for i, message in enumerate(sides[0]) if message.role == "user") + 1
+        prompt, responses = sides[0][:start], [response_messages(list(s[start:])) for s in sides]
         label = read_label(field(row, "winner"))
     else:
         prompts, texts = _list(row, "prompt"), [_list(row, f"response_{s}") for s in "ab"]
         if len(prompts) != 1:
-            raise DataError(f"{len(prompts)} prompts in one row; only single turns are read")
-        prompt, replies = prompt_turns(prompts[0]), [reply_turns(text[0]) for text in texts]
+            raise DataError(f"{len(prompts)} prompts in one row; only single messages are read")
+        prompt, responses = (
+            prompt_messages(prompts[0]),
+            [response_messages(text[0]) for text in texts],
+        )
         label = _flags(row)
     return Slate(
         prompt,
-        tuple(replies),
+        tuple(responses),
         source,
         preferred=label.preferred,
         verdict=label.verdict,

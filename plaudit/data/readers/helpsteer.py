@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from plaudit.data.readers.reader import Row, field, number, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import (
+    Row,
+    field,
+    number,
+    prompt_messages,
+    remaining,
+    response_messages,
+)
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -24,17 +31,17 @@ def read_3(row: Row, source: Source) -> Slate:
 
 
 def _read(
-    row: Row, source: Source, prompt: str, replies: tuple[str, str], preference: str
+    row: Row, source: Source, prompt: str, responses: tuple[str, str], preference: str
 ) -> Slate:
     value = number(row, preference)
     if value is None or not -3 <= value <= 3:
         raise DataError(f"field {preference!r} must lie between -3 and 3, found {value}")
     return Slate(
-        prompt_turns(field(row, prompt)),
-        tuple(reply_turns(field(row, name)) for name in replies),
+        prompt_messages(field(row, prompt)),
+        tuple(response_messages(field(row, name)) for name in responses),
         source,
         preferred=() if value == 0 else (0,) if value < 0 else (1,),
         verdict="tie" if value == 0 else "preferred",
         strength=abs(value),
-        columns=remaining(row, (prompt, *replies, preference)),
+        columns=remaining(row, (prompt, *responses, preference)),
     )

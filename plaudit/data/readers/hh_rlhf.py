@@ -1,4 +1,4 @@
-"""Anthropic's HH-RLHF: `chosen` and `rejected` transcripts with Human: and Assistant: turns."""
+"""Anthropic's HH-RLHF: `chosen` and `rejected` transcripts with Human: and Assistant: messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 
 from plaudit.data.readers.reader import Row, field
 from plaudit.errors import DataError
-from plaudit.types import Slate, Source, Turn, Turns
+from plaudit.types import Message, Messages, Slate, Source
 
 SPEAKER = re.compile(r"\n\n(Human|Assistant):")
 ROLE = {"Human": "user", "Assistant": "assistant"}
@@ -33,14 +33,14 @@ def read(row: Row, source: Source) -> Slate:
     )
 
 
-def _turns(text: str, name: str) -> Turns:
+def _turns(text: str, name: str) -> Messages:
     parts = SPEAKER.split(text)
     speakers, contents = parts[1::2], parts[2::2]
     if not speakers or parts[0].strip():
         raise DataError(f"field {name!r} does not begin with '\\n\\nHuman:'")
-    turns = [Turn(ROLE[s], c.strip()) for s, c in zip(speakers, contents, strict=True)]
-    if turns[-1].role != "assistant":
+    messages = [Message(ROLE[s], c.strip()) for s, c in zip(speakers, contents, strict=True)]
+    if messages[-1].role != "assistant":
         raise DataError(f"field {name!r} does not end with an Assistant: turn")
-    if any(one.role == two.role for one, two in itertools.pairwise(turns)):
+    if any(one.role == two.role for one, two in itertools.pairwise(messages)):
         raise DataError(f"field {name!r} has the same speaker twice in a row")
-    return tuple(turns)
+    return tuple(messages)

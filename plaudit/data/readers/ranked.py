@@ -1,7 +1,7 @@
-"""K ranked replies to a prompt, as InstructGPT (2203.02155) collects them.
+"""K ranked responses to a prompt, as InstructGPT (2203.02155) collects them.
 
-`replies` (or responses, completions, answers) with `ranks` (1 is best, equal ranks tie),
-`ratings` (or scores; higher is better), or `ranking` (indices, best first). A reply may be
+`responses` (or responses, completions, answers) with `ranks` (1 is best, equal ranks tie),
+`ratings` (or scores; higher is better), or `ranking` (indices, best first). A response may be
 text, messages, or an object with the text and its own rank or rating.
 """
 
@@ -10,18 +10,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.readers.reader import Row, origins, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import Row, origins, prompt_messages, remaining, response_messages
 from plaudit.errors import DataError
-from plaudit.types import Slate, Source, Turns
+from plaudit.types import Messages, Slate, Source
 
-REPLIES = ("replies", "responses", "completions", "answers")
+RESPONSES = ("responses", "replies", "completions", "answers")
 RANKS = ("ranks", "rank")
 RATINGS = ("ratings", "rating", "scores", "score")
 TEXT = ("text", "content", "response", "reply", "completion", "answer")
 
 
 def recognises(row: Row) -> bool:
-    name = _first(row, REPLIES)
+    name = _first(row, RESPONSES)
     if "prompt" not in row or name is None or not isinstance(row[name], list) or not row[name]:
         return False
     inside = isinstance(row[name][0], dict) and _first(row[name][0], RANKS + RATINGS) is not None
@@ -29,16 +29,16 @@ def recognises(row: Row) -> bool:
 
 
 def read(row: Row, source: Source) -> Slate:
-    name = _first(row, REPLIES)
+    name = _first(row, RESPONSES)
     if name is None or not isinstance(row[name], list):
-        raise DataError(f"expected a list of replies in one of {', '.join(REPLIES)}")
+        raise DataError(f"expected a list of responses in one of {', '.join(RESPONSES)}")
     items: list[Any] = row[name]
     count = len(items)
     if count < 2:
-        raise DataError(f"expected at least two replies, found {count}")
+        raise DataError(f"expected at least two responses, found {count}")
     return Slate(
-        prompt_turns(row.get("prompt")),
-        replies_of(items),
+        prompt_messages(row.get("prompt")),
+        responses_of(items),
         source,
         ranks=_ranking(row, count) or _numbers(row, items, RANKS),
         ratings=_numbers(row, items, RATINGS),
@@ -52,18 +52,18 @@ def _first(row: Row, names: Sequence[str]) -> str | None:
     return next((name for name in names if row.get(name) is not None), None)
 
 
-def replies_of(items: Sequence[Any]) -> tuple[Turns, ...]:
-    """Replies that are text, messages, or objects with a text."""
+def responses_of(items: Sequence[Any]) -> tuple[Messages, ...]:
+    """Responses that are text, messages, or objects with a text."""
     return tuple(map(_turns, items))
 
 
-def _turns(item: Any) -> Turns:
+def _turns(item: Any) -> Messages:
     if isinstance(item, dict):
         name = _first(item, TEXT)
         if name is None:
-            raise DataError(f"a reply object needs one of {', '.join(TEXT)}")
-        return reply_turns(item[name])
-    return reply_turns(item)
+            raise DataError(f"a response object needs one of {', '.join(TEXT)}")
+        return response_messages(item[name])
+    return response_messages(item)
 
 
 def _numbers(row: Row, items: list[Any], names: Sequence[str]) -> tuple[float, ...] | None:

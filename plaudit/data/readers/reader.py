@@ -7,9 +7,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from plaudit.errors import DataError
-from plaudit.types import Origin, Slate, Source, Turn, Turns, as_turns
+from plaudit.types import Message, Messages, Origin, Slate, Source, as_messages
 
-__all__ = ["Reader", "field", "number", "origins", "prompt_turns", "remaining", "reply_turns"]
+__all__ = [
+    "Reader",
+    "field",
+    "number",
+    "origins",
+    "prompt_messages",
+    "remaining",
+    "response_messages",
+]
 
 Row = Mapping[str, Any]
 
@@ -42,25 +50,25 @@ def number(row: Row, name: str) -> float | None:
     return result
 
 
-def prompt_turns(value: Any) -> Turns:
+def prompt_messages(value: Any) -> Messages:
     """A prompt: plain text is one user turn; messages are taken as they are."""
     if isinstance(value, str):
-        return (Turn("user", value),)
+        return (Message("user", value),)
     if isinstance(value, (list, tuple)):
-        return as_turns(value)
+        return as_messages(value)
     raise DataError(f"a prompt must be text or messages, found {type(value).__name__}")
 
 
-def reply_turns(value: Any) -> Turns:
-    """A reply: plain text is one assistant turn; messages must end with one."""
+def response_messages(value: Any) -> Messages:
+    """A response: plain text is one assistant turn; messages must end with one."""
     if isinstance(value, str):
-        return (Turn("assistant", value),)
+        return (Message("assistant", value),)
     if isinstance(value, (list, tuple)):
-        turns = as_turns(value)
-        if turns and turns[-1].role == "assistant":
-            return turns
-        raise DataError("a reply's messages must end with an assistant turn")
-    raise DataError(f"a reply must be text or messages, found {type(value).__name__}")
+        messages = as_messages(value)
+        if messages and messages[-1].role == "assistant":
+            return messages
+        raise DataError("a response's messages must end with an assistant turn")
+    raise DataError(f"a response must be text or messages, found {type(value).__name__}")
 
 
 NOTHING: Mapping[str, Any] = {}
@@ -77,7 +85,7 @@ def remaining(row: Row, used: Collection[str]) -> Mapping[str, Any]:
 
 
 def origins(row: Row, items: Sequence[Any] = ()) -> tuple[Origin | None, ...]:
-    """Who wrote the replies, where the row or the replies' own objects say so."""
+    """Who wrote the responses, where the row or the responses' own objects say so."""
     for name in ("model", "origin", "generator"):
         if row.get(f"{name}_a") and row.get(f"{name}_b"):
             return tuple(_origin(row[f"{name}_{side}"]) for side in "ab")

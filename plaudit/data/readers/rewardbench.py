@@ -1,4 +1,4 @@
-"""RewardBench 1 (a chosen and a rejected reply) and 2 (best of four; ties) rows.
+"""RewardBench 1 (a chosen and a rejected response) and 2 (best of four; ties) rows.
 
 A column named `subset` alone makes no RewardBench row: the subset must be one of theirs.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plaudit.data.readers.reader import Row, field, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import Row, field, prompt_messages, remaining, response_messages
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -73,8 +73,8 @@ def read_2(row: Row, source: Source) -> Slate:
 
 def _read(row: Row, source: Source, chosen: list[Any], rejected: list[Any]) -> Slate:
     return Slate(
-        prompt_turns(field(row, "prompt")),
-        tuple(reply_turns(reply) for reply in chosen + rejected),
+        prompt_messages(field(row, "prompt")),
+        tuple(response_messages(response) for response in chosen + rejected),
         source,
         preferred=tuple(range(len(chosen))),
         verdict="preferred",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from plaudit.data.readers.reader import Row, field, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import Row, field, prompt_messages, remaining, response_messages
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -21,10 +21,10 @@ def recognises(row: Row) -> bool:
 def read(row: Row, source: Source) -> Slate:
     chosen, rejected = field(row, "chosen"), field(row, "rejected")
     if len(chosen) != STYLES or len(rejected) != STYLES:
-        raise DataError(f"expected {STYLES} chosen and {STYLES} rejected replies, one a style")
+        raise DataError(f"expected {STYLES} chosen and {STYLES} rejected responses, one a style")
     return Slate(
-        prompt_turns(field(row, "prompt")),
-        tuple(reply_turns(reply) for reply in [*chosen, *rejected]),
+        prompt_messages(field(row, "prompt")),
+        tuple(response_messages(response) for response in [*chosen, *rejected]),
         source,
         preferred=tuple(range(STYLES)),
         verdict="preferred",

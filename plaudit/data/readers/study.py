@@ -9,7 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.readers.reader import Row, field, origins, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import (
+    Row,
+    field,
+    origins,
+    prompt_messages,
+    remaining,
+    response_messages,
+)
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -26,7 +33,7 @@ FIELDS = {
 
 
 def recognises(row: Row) -> bool:
-    return {"prompt", "reply_a", "reply_b", "judgments"} <= row.keys()
+    return {"prompt", "response_a", "response_b", "judgments"} <= row.keys()
 
 
 def read(row: Row, source: Source) -> Slate:
@@ -42,8 +49,8 @@ def read(row: Row, source: Source) -> Slate:
     votes = tuple(float(answers.count(answer)) for answer in ("a", "b", "tie"))
     both_bad = answers.count("both_bad")
     return Slate(
-        prompt_turns(field(row, "prompt")),
-        (reply_turns(field(row, "reply_a")), reply_turns(field(row, "reply_b"))),
+        prompt_messages(field(row, "prompt")),
+        (response_messages(field(row, "response_a")), response_messages(field(row, "response_b"))),
         source,
         verdict="both_bad" if both_bad and both_bad >= sum(votes) else None,
         votes=(votes[0], votes[1], votes[2]) if any(votes) else None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from plaudit.data.readers.reader import Row, field, prompt_turns, remaining, reply_turns
+from plaudit.data.readers.reader import Row, field, prompt_messages, remaining, response_messages
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -17,8 +17,8 @@ def recognises(row: Row) -> bool:
 def read(row: Row, source: Source) -> Slate:
     completions = field(row, "completions")
     return Slate(
-        prompt_turns(field(row, "instruction")),
-        tuple(reply_turns(field(completion, "response")) for completion in completions),
+        prompt_messages(field(row, "instruction")),
+        tuple(response_messages(field(completion, "response")) for completion in completions),
         source,
         ratings=tuple(_rating(completion) for completion in completions),
         columns=remaining(row, ("instruction", "completions")),

@@ -1,0 +1,187 @@
+"""Settings of the verbs and of a study: flags, file and Python call are one class each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from plaudit.errors import UsageError
+
+__all__ = ["AddConfig", "CollectConfig", "ExportConfig", "StudySettings", "TrainConfig"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What `train` can be told. Raises UsageError on a value that cannot be used."""
+
+    base: str = "smollm2"
+    """The SFT model to start from: smollm2, a folder, a .gguf file or a hub id."""
+    tune: Literal["head"] = "head"
+    """What is trained: the head, on a frozen backbone."""
+    layer: str = "auto"
+    """The backbone's last layer: auto (cross-validated), last, or a number."""
+    test: str | None = None
+    """Held-out DATA; without it a share of the prompts is held out."""
+    test_share: float = 0.2
+    """Share of the prompts held out where no test data is given."""
+    refit: bool = True
+    """Fit the saved head on all rows, after the held-out numbers are taken."""
+    format: str | None = None
+    """Format of DATA, detected when not given."""
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    split: str | None = None
+    """Split of a Hugging Face data set."""
+    max_length: int = 2048
+    """Tokens of a conversation; of longer ones the oldest messages are cut, never the end."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the pass; auto races both on this machine."""
+
+    def __post_init__(self) -> None:
+        if self.layer not in ("auto", "last") and not self.layer.isdigit():
+            raise UsageError(f"--layer must be auto, last or a number, found {self.layer!r}")
+        if not 0 < self.test_share <= 0.5:
+            raise UsageError(f"--test-share must lie in (0, 0.5], found {self.test_share}")
+        if self.max_length < 16:
+            raise UsageError(f"--max-length must be at least 16, found {self.max_length}")
+        if self.tune != "head":
+            raise UsageError(f"--tune must be head, found {self.tune!r}")
+
+
+REASONS = (
+    "more correct",
+    "follows the request",
+    "more complete",
+    "clearer",
+    "better tone",
+    "safer",
+    "more concise",
+)
+
+Pairing = Literal["all", "ring", "one"]
+LabelUse = Literal["import", "gold", "ignore"]
+Mask = Literal["pii", "models"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """How a study asks; kept in the study, changed on its owner's page."""
+
+    name: str = "Which response is better?"
+    question: str = "Which response would you rather have got?"
+    mode: Literal["fast", "graded"] = "fast"
+    """fast: one key a comparison; graded: seven levels, then Enter."""
+    overlap: int = 1
+    """People asked about each comparison."""
+    lease_seconds: int = 900
+    """How long a comparison is held for one person; working on it renews that."""
+    gold_rate: float = 0.04
+    """Share of questions whose answer is known, where the study has any."""
+    retest_rate: float = 0.03
+    """Share of a person's own earlier comparisons, asked again with the sides swapped."""
+    retest_after: int = 50
+    """Comparisons between a question and its retest."""
+    gold_floor: float = 0.7
+    """An annotator whose gold accuracy is surely below this is flagged."""
+    reasons: tuple[str, ...] = REASONS
+    """Chips to say why."""
+    license_prompts: str = ""
+    license_responses: str = ""
+    license_judgments: str = ""
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("fast", "graded"):
+            raise UsageError(f"mode must be fast or graded, found {self.mode!r}")
+        if not 1 <= self.overlap <= 100:
+            raise UsageError(f"overlap must lie in 1 to 100, found {self.overlap}")
+        if not 5 <= self.lease_seconds <= 7 * 86400:
+            raise UsageError(
+                f"lease_seconds must lie in 5 to 604,800 (a week), found {self.lease_seconds}"
+            )
+        if self.retest_after < 0:
+            raise UsageError(f"retest_after must be at least 0, found {self.retest_after}")
+        for name in ("gold_rate", "retest_rate"):
+            if not 0 <= getattr(self, name) <= 0.5:
+                raise UsageError(f"{name} must lie in [0, 0.5], found {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddConfig:
+    """What `add` can be told. Raises UsageError on a value that cannot be used."""
+
+    format: str | None = None
+    """Format of DATA, detected when not given."""
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    split: str | None = None
+    """Split of a Hugging Face data set."""
+    pairing: Pairing = "all"
+    """Pairs of K responses: all, each with the next (ring), or one pair a prompt."""
+    labels: LabelUse = "import"
+    """Labels in DATA: judgments of `imported`, the certain answers of gold, or nothing."""
+    overlap: int | None = None
+    """People asked about each comparison added; the study's setting when not given."""
+    mask: tuple[Mask, ...] = ()
+    """Mask e-mail addresses, numbers and keys (pii), or models that name themselves (models)."""
+    in_order: bool = False
+    """Ask in the order of DATA, not in a random one."""
+
+    def __post_init__(self) -> None:
+        if self.pairing not in ("all", "ring", "one"):
+            raise UsageError(f"--pairing must be all, ring or one, found {self.pairing!r}")
+        if self.labels not in ("import", "gold", "ignore"):
+            raise UsageError(f"--labels must be import, gold or ignore, found {self.labels!r}")
+        if self.overlap is not None and not 0 <= self.overlap <= 100:
+            raise UsageError(f"--overlap must lie in 0 to 100, found {self.overlap}")
+        if unknown := set(self.mask) - {"pii", "models"}:
+            raise UsageError(f"--mask takes pii and models, found {', '.join(sorted(unknown))}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CollectConfig:
+    """Where `collect` serves. Raises UsageError on a value that cannot be used."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; the loopback address is reached from this machine only."""
+    port: int = 8700
+    """Port to listen on."""
+    root_path: str = ""
+    """Path under which a reverse proxy shows the app, such as /judging."""
+    https: bool = False
+    """People reach the app by https (through a proxy): cookies are then sent by https only."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port < 65536:
+            raise UsageError(f"--port must lie in 0 to 65535, found {self.port}")
+        if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
+            raise UsageError(
+                f"--root-path must start with / and not end with it, found {self.root_path!r}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """What `export` can be told. Raises UsageError on a value that cannot be used."""
+
+    format: Literal["pairs", "trl", "raw", "dataset"] = "pairs"
+    """pairs (vote shares), trl (chosen, rejected, margin), raw (every judgment), dataset (a
+    Hugging Face folder of the pairs with its card)."""
+    probability: str = "auto"
+    """How votes become the probability that a is better: auto (the best on real votes), or a
+    name of statistics.annotators.MODELS."""
+    test_share: float = 0.0
+    """Share of the prompt groups written to a test file."""
+    without: tuple[str, ...] = ()
+    """Annotators whose judgments are left out."""
+    gold: bool = False
+    """Export gold comparisons too."""
+    min_votes: int = 1
+    """Comparisons with fewer votes are left out."""
+
+    def __post_init__(self) -> None:
+        if self.format not in ("pairs", "trl", "raw", "dataset"):
+            raise UsageError(f"--format must be pairs, trl, raw or dataset, found {self.format!r}")
+        if not 0 <= self.test_share < 1:
+            raise UsageError(f"--test-share must lie in [0, 1), found {self.test_share}")
+        if self.min_votes < 1:
+            raise UsageError(f"--min-votes must be at least 1, found {self.min_votes}")

@@ -1,0 +1,328 @@
+"""Answers: a vote, an undo, an edit, an owner's resolution. Every one is a new row.
+
+The screen says left and right; what is stored is a and b, by the side that the assignment
+recorded. An answer carries a key of the browser's making, so that a request sent again, after
+a lost response or by an impatient finger, is the same answer and not another one.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from plaudit.errors import DataError
+from plaudit.study import schema as s
+from plaudit.study.accounts import Person, audit
+from plaudit.study.assignment import change_slots, lock
+from plaudit.study.ingest import NO_JUDGMENT
+
+__all__ = ["ANSWERS", "Answer", "Conflict", "Recent", "edit", "recent", "resolve", "undo", "vote"]
+
+ANSWERS = ("left", "right", "tie", "both_bad", "skip")
+RECENT = 10
+
+
+class Conflict(DataError):
+    """The answer is to something that has moved on; nothing was stored."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a person said on the screen. Raises DataError on values that cannot be."""
+
+    key: str
+    answer: str
+    strength: int | None = None
+    reasons: tuple[str, ...] = ()
+    rationale: str = ""
+    report: str = ""
+    active_ms: int | None = None
+    wall_ms: int | None = None
+    first_input_ms: int | None = None
+    guideline: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 8 <= len(self.key) <= 64:
+            raise DataError("key must have 8 to 64 characters")
+        if self.answer not in ANSWERS:
+            raise DataError(f"answer {self.answer!r} is not one of {', '.join(ANSWERS)}")
+        if self.strength is not None and self.strength not in (1, 2, 3):
+            raise DataError(f"strength must be 1, 2 or 3, found {self.strength}")
+        if self.strength is not None and self.answer not in ("left", "right"):
+            raise DataError(f"{self.answer} has no strength")
+        if len(self.rationale) > 10_000 or len(self.report) > 10_000:
+            raise DataError("a note has at most 10,000 characters")
+
+
+def vote(db: Connection, person: Person, token: str, answer: Answer) -> int:
+    """Store the answer to an assignment; returns the judgment's number.
+
+    An answer whose lease has run out is kept and marked late. Raises DataError when the
+    assignment is not this person's, Conflict when it was answered before.
+    """
+    lock(db, person)
+    if (known := _by_key(db, person, answer.key)) is not None:
+        return known
+    assignment = _assignment(db, person, s.assignment.c.token == token)
+    last = _last_of(db, assignment["id"])
+    if assignment["state"] in ("done", "skipped"):
+        raise Conflict("this comparison is answered already; edit the answer instead")
+    late = assignment["state"] == "expired"
+    number = _store(db, person, assignment, answer, late=late, supersedes=last)
+    _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
+    db.execute(_JUDGED, {"person": person.id, "step": 1})
+    return number
+
+
+def undo(
+    db: Connection, person: Person, key: str, lease_seconds: float, token: str | None = None
+) -> str | None:
+    """Take back an answer, to the assignment `token` or the person's last one.
+
+    Returns the token of the assignment, open again; None when there is nothing to take back.
+    """
+    j = s.judgment
+    lock(db, person)
+    if (known := _by_key(db, person, key)) is not None:
+        return _token_of(db, known)
+    last = _standing(person).where(j.c.assignment.is_not(None)).order_by(j.c.id.desc()).limit(1)
+    if token is not None:
+        a = s.assignment
+        last = last.join(a, a.c.id == j.c.assignment).where(a.c.token == token)
+    row = db.execute(last).mappings().one_or_none()
+    if row is None:
+        return None
+    assignment = _assignment(db, person, s.assignment.c.id == row["assignment"])
+    taken_back = {
+        **NO_JUDGMENT,
+        "key": key,
+        "comparison": row["comparison"],
+        "annotator": person.id,
+        "assignment": row["assignment"],
+        "kind": row["kind"],
+        "answer": "withdrawn",
+        "left": row["left"],
+        "supersedes": row["id"],
+        "created_at": time.time(),
+    }
+    _insert(db, taken_back)
+    _move(db, assignment, "leased", lease_seconds)
+    db.execute(_JUDGED, {"person": person.id, "step": -1})
+    return str(assignment["token"])
+
+
+def edit(db: Connection, person: Person, number: int, answer: Answer) -> int:
+    """Change one of the person's last ten answers by a row that supersedes it.
+
+    Raises DataError when it is not among them, Conflict when it was superseded meanwhile.
+    """
+    lock(db, person)
+    if (known := _by_key(db, person, answer.key)) is not None:
+        return known
+    if number not in [row.number for row in recent(db, person)]:
+        raise Conflict("only your last ten answers can be changed, each from its latest form")
+    of = db.scalar(select(s.judgment.c.assignment).where(s.judgment.c.id == number))
+    assignment = _assignment(db, person, s.assignment.c.id == of)
+    stored = _store(db, person, assignment, answer, late=False, supersedes=number)
+    _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
+    return stored
+
+
+def resolve(
+    db: Connection, owner: Person, comparison: int, answer: str, key: str, rationale: str = ""
+) -> int:
+    """An owner's word on a disagreement, canonical; it outweighs the votes in exports."""
+    if answer not in ("a", "b", "tie", "both_bad"):
+        raise DataError(f"answer {answer!r} is not one of a, b, tie, both_bad")
+    if (known := _by_key(db, owner, key)) is not None:
+        return known
+    if not db.scalar(select(s.comparison.c.id).where(s.comparison.c.id == comparison)):
+        raise DataError(f"no comparison {comparison}")
+    j = s.judgment
+    later = j.alias()
+    last = db.scalar(
+        select(j.c.id).where(
+            j.c.comparison == comparison,
+            j.c.kind == "resolution",
+            ~select(later.c.id).where(later.c.supersedes == j.c.id).exists(),
+        )
+    )
+    row = {
+        **NO_JUDGMENT,
+        "key": key,
+        "comparison": comparison,
+        "annotator": owner.id,
+        "kind": "resolution",
+        "answer": answer,
+        "rationale": rationale,
+        "supersedes": last,
+        "created_at": time.time(),
+    }
+    number = _insert(db, row)
+    audit(db, owner.pseudonym, "resolve", comparison=comparison, answer=answer)
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Recent:
+    """One of a person's own answers, as it was on the screen."""
+
+    number: int
+    answer: str
+    strength: int | None
+    reasons: list[str] = field(default_factory=list)
+    rationale: str = ""
+    prompt: str = ""
+    token: str = ""
+
+
+def recent(db: Connection, person: Person) -> list[Recent]:
+    """The person's last ten answers that stand, newest first."""
+    j, a, c = s.judgment, s.assignment, s.comparison
+    rows = db.execute(
+        _standing(person, a.c.token, s.prompt.c.messages)
+        .join(a, a.c.id == j.c.assignment)
+        .join(c, c.c.id == j.c.comparison)
+        .join(s.prompt, s.prompt.c.id == c.c.prompt)
+        .order_by(j.c.id.desc())
+        .limit(RECENT)
+    ).mappings()
+    return [
+        Recent(
+            row["id"],
+            on_screen(row["answer"], row["left"]),
+            row["strength"],
+            row["reasons"],
+            row["rationale"],
+            row["messages"][-1]["content"][:200],
+            row["token"],
+        )
+        for row in rows
+    ]
+
+
+# -------------------------------------------------------------------------------- storing
+
+
+def _standing(person: Person, *columns: Any) -> Any:
+    """The person's judgments that nothing supersedes and that are not withdrawals."""
+    j = s.judgment
+    later = j.alias()
+    return select(j, *columns).where(
+        j.c.annotator == person.id,
+        j.c.kind.in_(("vote", "retest")),
+        j.c.answer != "withdrawn",
+        ~select(later.c.id).where(later.c.supersedes == j.c.id).exists(),
+    )
+
+
+# Built once, as in `assignment`.
+_KEY = select(s.judgment.c.id, s.judgment.c.annotator).where(s.judgment.c.key == bindparam("given"))
+_LAST = (
+    select(s.judgment.c.id)
+    .where(s.judgment.c.assignment == bindparam("given"))
+    .order_by(s.judgment.c.id.desc())
+    .limit(1)
+)
+_INSERT = insert(s.judgment).returning(s.judgment.c.id)
+_JUDGED = (
+    update(s.annotator)
+    .where(s.annotator.c.id == bindparam("person"))
+    .values(judged=s.annotator.c.judged + bindparam("step"))
+)
+
+
+def _by_key(db: Connection, person: Person, key: str) -> int | None:
+    row = db.execute(_KEY, {"given": key}).one_or_none()
+    if row is not None and row.annotator != person.id:
+        raise Conflict("this key is taken")
+    return row.id if row else None
+
+
+def _assignment(db: Connection, person: Person, condition: Any) -> RowMapping:
+    """The assignment, locked against a second answer at the same moment."""
+    query = select(s.assignment).where(condition, s.assignment.c.annotator == person.id)
+    row = db.execute(query.with_for_update()).mappings().one_or_none()
+    if row is None:
+        raise DataError("this comparison was not given to you")
+    return row
+
+
+def _last_of(db: Connection, assignment: int) -> int | None:
+    """The newest judgment of an assignment: a withdrawal, which the next answer supersedes."""
+    return db.scalar(_LAST, {"given": assignment})
+
+
+def _store(
+    db: Connection,
+    person: Person,
+    assignment: RowMapping,
+    answer: Answer,
+    *,
+    late: bool,
+    supersedes: int | None,
+) -> int:
+    left = assignment["left"]
+    right = "b" if left == "a" else "a"
+    return _insert(
+        db,
+        {
+            "key": answer.key,
+            "comparison": assignment["comparison"],
+            "annotator": person.id,
+            "assignment": assignment["id"],
+            "kind": assignment["kind"],
+            "answer": {"left": left, "right": right}.get(answer.answer, answer.answer),
+            "strength": answer.strength,
+            "left": left,
+            "reasons": list(answer.reasons),
+            "rationale": answer.rationale,
+            "report": answer.report,
+            "active_ms": answer.active_ms,
+            "wall_ms": answer.wall_ms,
+            "first_input_ms": answer.first_input_ms,
+            "guideline": answer.guideline,
+            "late": late,
+            "supersedes": supersedes,
+            "created_at": time.time(),
+        },
+    )
+
+
+def _insert(db: Connection, values: dict[str, Any]) -> int:
+    """Insert a judgment; two at once on the same one conflict here, in the unique columns."""
+    try:
+        return int(db.execute(_INSERT, values).scalar_one())
+    except IntegrityError as error:
+        raise Conflict("this was answered at the same moment elsewhere; reload") from error
+
+
+TAKES_SLOT = {"leased": 1, "done": 1, "skipped": 0, "expired": 0}
+
+
+def _move(db: Connection, assignment: RowMapping, state: str, lease_seconds: float = 0) -> None:
+    """Change an assignment's state, and its comparison's slots with it."""
+    a = s.assignment
+    values: dict[str, Any] = {"state": state}
+    if state == "leased":
+        values["leased_until"] = time.time() + lease_seconds
+    db.execute(update(a).where(a.c.id == assignment["id"]).values(**values))
+    change = TAKES_SLOT[assignment["state"]] - TAKES_SLOT[state]
+    if assignment["kind"] == "vote" and change:
+        change_slots(db, assignment["comparison"], change)
+
+
+def _token_of(db: Connection, judgment: int) -> str | None:
+    a, j = s.assignment, s.judgment
+    query = select(a.c.token).join(j, j.c.assignment == a.c.id).where(j.c.id == judgment)
+    return db.scalar(query)
+
+
+def on_screen(answer: str, left: str | None) -> str:
+    if answer in ("a", "b"):
+        return "left" if answer == left else "right"
+    return answer

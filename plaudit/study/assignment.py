@@ -1,0 +1,281 @@
+"""Which comparison a person is asked next, and on which side each response stands.
+
+A comparison has `slots`: the overlap asked for, less the leases held and the votes given. A lease
+takes a slot; a vote keeps it; a skip, or a lease that expires, gives it back. All of it happens
+in the transaction of the caller, so two people can never take the same slot.
+
+Gold looks like any other comparison. A retest is a comparison the person has judged, with the
+sides swapped; neither takes a slot.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Select, and_, bindparam, select, update
+
+from plaudit.config import StudySettings
+from plaudit.study import schema as s
+from plaudit.study.accounts import Person
+from plaudit.study.database import upsert
+from plaudit.types import Messages, as_messages
+
+__all__ = ["HELD", "ONE", "Assignment", "assign", "assignments", "change_slots", "expire", "lock"]
+
+_random = random.SystemRandom()
+
+# Statements of every vote are built once: building one costs more than running it.
+_LOCK = select(s.annotator.c.place).where(s.annotator.c.id == bindparam("person")).with_for_update()
+_RENEW = (
+    update(s.assignment)
+    .where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+    .values(leased_until=bindparam("until"))
+    .returning(s.assignment.c.id)
+)
+_EXPIRE = (
+    update(s.assignment)
+    .where(
+        s.assignment.c.id.in_(
+            select(s.assignment.c.id)
+            .where(s.LEASED, s.assignment.c.leased_until < bindparam("now"))
+            # What another transaction is expiring at this moment is left to it.
+            .with_for_update(skip_locked=True)
+        )
+    )
+    .values(state="expired")
+    .returning(s.assignment.c.comparison, s.assignment.c.kind)
+)
+# That the person neither holds, has judged nor has skipped the comparison.
+_UNSEEN = ~(
+    select(s.assignment.c.id)
+    .where(
+        s.assignment.c.comparison == s.comparison.c.id,
+        s.assignment.c.annotator == bindparam("person"),
+        s.assignment.c.kind == "vote",
+        s.assignment.c.state != "expired",
+    )
+    .exists()
+)
+_FIRST = (
+    select(s.comparison.c.id, s.comparison.c.place)
+    .where(_UNSEEN)
+    .order_by(s.comparison.c.place, s.comparison.c.id)
+    .limit(1)
+    .with_for_update(of=s.comparison, skip_locked=True)
+)
+# Behind one's place lies what was added since, or was held by someone at that moment.
+# The first has its slots as a parameter, lest the index of all open ones be taken for it.
+_SEARCHES = (
+    _FIRST.where(s.REOPENED, s.comparison.c.slots > 0),
+    _FIRST.where(s.OPEN, s.comparison.c.place >= bindparam("from_place")),
+    _FIRST.where(s.OPEN),
+)
+_TAKE = (
+    update(s.comparison)
+    .where(s.comparison.c.id == bindparam("comparison"))
+    .values(
+        slots=s.comparison.c.slots - 1,
+        reopened=and_(s.comparison.c.reopened, s.comparison.c.slots > 1),
+    )
+)
+_MOVE_ON = (
+    update(s.annotator)
+    .where(s.annotator.c.id == bindparam("person"))
+    .values(place=bindparam("to_place"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What the screen shows: `token` is all that it may know of where this comes from."""
+
+    token: str
+    prompt: Messages
+    left: Messages
+    right: Messages
+
+
+def assign(
+    db: Connection, person: Person, settings: StudySettings, count: int = 3
+) -> list[Assignment]:
+    """The person's open assignments, oldest first, topped up to `count`; leases are renewed.
+
+    Asking twice gives the same ones with the same sides, so a reload changes nothing.
+    """
+    now = time.time()
+    place = lock(db, person)
+    expire(db, now)
+    until = now + settings.lease_seconds
+    held = db.scalars(_RENEW, {"person": person.id, "until": until}).all()
+    for _ in range(len(held), count):
+        if not _assign_one(db, person, place, settings, now):
+            break
+    return assignments(db, HELD, person=person.id)
+
+
+def lock(db: Connection, person: Person) -> int:
+    """One transaction of a person at a time: two tabs must not take two slots at once.
+
+    Returns the place from which the person's search goes on.
+    """
+    return int(db.execute(_LOCK, {"person": person.id}).scalar_one())
+
+
+def expire(db: Connection, now: float) -> int:
+    """Give back the slots of leases that have run out; returns how many."""
+    ended = db.execute(_EXPIRE, {"now": now}).all()
+    for row in ended:
+        if row.kind == "vote":
+            change_slots(db, row.comparison, 1)
+    return len(ended)
+
+
+def change_slots(db: Connection, comparison: int, change: int) -> None:
+    """Take or give back slots of a comparison; gold has none."""
+    c = s.comparison
+    values: dict[str, Any] = {"slots": c.c.slots + change}
+    if change > 0:
+        values["reopened"] = True
+    db.execute(update(c).where(c.c.id == comparison, c.c.gold.is_(None)).values(**values))
+
+
+# ------------------------------------------------------------------------------ one more
+
+
+def _assign_one(
+    db: Connection, person: Person, place: int, settings: StudySettings, now: float
+) -> bool:
+    found = _find_open(db, person, place)
+    if found is None:  # gold that came alone would be known for what it is
+        return False
+    draw = _random.random()
+    if draw < settings.gold_rate and _take_gold(db, person, settings, now):
+        return True
+    draw -= settings.gold_rate
+    if 0 <= draw < settings.retest_rate and _take_retest(db, person, settings, now):
+        return True
+    db.execute(_TAKE, {"comparison": found.id})
+    if found.place > place:
+        db.execute(_MOVE_ON, {"person": person.id, "to_place": found.place})
+    _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
+    return True
+
+
+def _find_open(db: Connection, person: Person, place: int) -> Any:
+    """The next open comparison that the person has not seen, from `place` on."""
+    where = {"person": person.id, "from_place": place}
+    for search in _SEARCHES:
+        if row := db.execute(search, where).one_or_none():
+            return row
+    return None
+
+
+def _take_gold(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
+    """A gold comparison that the person has not seen, from a random place on."""
+    c = s.comparison
+    unseen = select(c.c.id).where(s.IS_GOLD, _UNSEEN).order_by(c.c.place).limit(1)
+    from_here = unseen.where(c.c.place >= _random.randrange(1 << 53))
+    who = {"person": person.id}
+    found = db.scalar(from_here, who) or db.scalar(unseen, who)
+    if found is not None:
+        _lease(db, person, found, "vote", _random.choice("ab"), settings, now)
+    return found is not None
+
+
+def _take_retest(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
+    """One of the person's own votes, at least `retest_after` comparisons old, sides swapped."""
+    j, a = s.judgment, s.assignment
+    own = select(j.c.id).where(j.c.annotator == person.id, j.c.kind == "vote")
+    newest = db.scalar(own.order_by(j.c.id.desc()).offset(settings.retest_after).limit(1))
+    oldest = db.scalar(own.order_by(j.c.id).limit(1))
+    if newest is None or oldest is None:
+        return False
+    again = a.alias()
+    query = (
+        select(j.c.comparison, a.c.left)
+        .join(a, a.c.id == j.c.assignment)
+        .where(
+            j.c.annotator == person.id,
+            j.c.kind == "vote",
+            j.c.answer.in_(("a", "b", "tie")),
+            j.c.id.between(_random.randint(oldest, newest), newest),
+            a.c.state == "done",
+            ~select(again.c.id)
+            .where(
+                again.c.annotator == person.id,
+                again.c.comparison == j.c.comparison,
+                again.c.kind == "retest",
+            )
+            .exists(),
+        )
+        .order_by(j.c.id)
+        .limit(1)
+    )
+    found = db.execute(query).one_or_none()
+    if found is not None:
+        other = "b" if found.left == "a" else "a"
+        _lease(db, person, found.comparison, "retest", other, settings, now)
+    return found is not None
+
+
+def _lease(
+    db: Connection,
+    person: Person,
+    comparison: int,
+    kind: str,
+    left: str,
+    settings: StudySettings,
+    now: float,
+) -> None:
+    until = now + settings.lease_seconds
+    lease = upsert(db)(s.assignment).values(
+        token=secrets.token_hex(16),
+        comparison=comparison,
+        annotator=person.id,
+        kind=kind,
+        left=left,
+        state="leased",
+        leased_until=until,
+        issued_at=now,
+    )
+    # A lease of theirs that had expired is taken up again, with the sides it had.
+    again = {"state": "leased", "leased_until": until, "issued_at": now}
+    db.execute(
+        lease.on_conflict_do_update(index_elements=["annotator", "comparison", "kind"], set_=again)
+    )
+
+
+# ---------------------------------------------------------------------------- what is shown
+
+
+_A, _B = s.response.alias(), s.response.alias()
+_SHOWN: Select[Any] = (
+    select(
+        s.assignment.c.token,
+        s.assignment.c.left,
+        s.prompt.c.messages.label("prompt"),
+        _A.c.messages.label("a"),
+        _B.c.messages.label("b"),
+    )
+    .join(s.comparison, s.comparison.c.id == s.assignment.c.comparison)
+    .join(s.prompt, s.prompt.c.id == s.comparison.c.prompt)
+    .join(_A, _A.c.id == s.comparison.c.response_a)
+    .join(_B, _B.c.id == s.comparison.c.response_b)
+    .order_by(s.assignment.c.issued_at, s.assignment.c.id)
+)
+HELD = _SHOWN.where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+ONE = _SHOWN.where(s.assignment.c.token == bindparam("token"))
+
+
+def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assignment]:
+    """Assignments with their texts, in the order they were issued: HELD by a person, or ONE."""
+    shown = []
+    for row in db.execute(query, values):
+        a_turns, b_turns = as_messages(row.a), as_messages(row.b)
+        left, right = (a_turns, b_turns) if row.left == "a" else (b_turns, a_turns)
+        shown.append(Assignment(row.token, as_messages(row.prompt), left, right))
+    return shown

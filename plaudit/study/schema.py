@@ -1,0 +1,265 @@
+"""The tables of a Study. Judgments and the audit are append-only: triggers refuse anything else.
+
+    prompt ─< response ─< origin                 texts, once by content; who wrote them beside
+       └──< comparison ─< assignment          the question; who holds it, until when, which side
+                 └──────< judgment            the answer; an undo or edit supersedes it
+    annotator ── identity (erasable), session, invitation
+
+A comparison's responses are in canonical orientation: `response_a` has the smaller content hash, so
+the same two responses can never be two comparisons, whichever way round they come.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+__all__ = [
+    "IS_GOLD",
+    "LEASED",
+    "OPEN",
+    "REOPENED",
+    "annotator",
+    "assignment",
+    "audit",
+    "comparison",
+    "guideline",
+    "identity",
+    "invitation",
+    "judgment",
+    "metadata",
+    "origin",
+    "prompt",
+    "response",
+    "session",
+    "study",
+]
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+# SQLite numbers rows itself only where the key is INTEGER.
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _key() -> Column[int]:
+    return Column("id", Key, primary_key=True, autoincrement=True)
+
+
+def _link(name: str, target: str, nullable: bool = False) -> Column[int]:
+    return Column(name, Key, ForeignKey(f"{target}.id"), nullable=nullable)
+
+
+study = Table(
+    "study",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("settings", JSON, nullable=False),  # settings.StudySettings
+    Column("secret", String(64), nullable=False),  # signs cookies; never exported
+    Column("created_at", Float, nullable=False),
+)
+
+guideline = Table(
+    "guideline",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("markdown", Text, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+prompt = Table(
+    "prompt",
+    metadata,
+    _key(),
+    Column("hash", String(32), nullable=False, unique=True),
+    Column("messages", JSON, nullable=False),
+)
+
+response = Table(
+    "response",
+    metadata,
+    _key(),
+    _link("prompt", "prompt"),
+    Column("hash", String(32), nullable=False),
+    Column("messages", JSON, nullable=False),
+    Column("characters", Integer, nullable=False),
+    Column("words", Integer, nullable=False),
+    UniqueConstraint("prompt", "hash"),
+)
+
+origin = Table(
+    "origin",
+    metadata,
+    _key(),
+    _link("response", "response"),
+    Column("model", Text, nullable=False),
+    Column("sampling", JSON, nullable=False),
+    Column("hash", String(32), nullable=False),  # of model and sampling
+    UniqueConstraint("response", "hash"),
+)
+
+comparison = Table(
+    "comparison",
+    metadata,
+    _key(),
+    Column("hash", String(32), nullable=False, unique=True),
+    _link("prompt", "prompt"),
+    _link("response_a", "response"),
+    _link("response_b", "response"),
+    # Questions are asked in this order: random by content hash, or as the owner chose.
+    Column("place", Key, nullable=False),
+    Column("overlap", Integer, nullable=False),
+    # The overlap, less leases held and votes given; a late vote may push it below zero.
+    Column("slots", Integer, nullable=False),
+    # A skip or an expired lease has given a slot back: these are asked about first.
+    Column("reopened", Boolean, nullable=False, default=False),
+    Column("gold", String(4)),  # the certain answer, canonical: a, b or tie
+    Column("gold_since", Float),  # judgments from before are no test of anyone
+    Column("group", Text, nullable=False),  # prompt group, for splits
+    Column("columns", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+# Spelled out in queries too: a partial index serves no query whose condition is a parameter.
+OPEN = text("comparison.slots > 0")
+REOPENED = text("comparison.reopened")
+IS_GOLD = text("comparison.gold IS NOT NULL")
+LEASED = text("assignment.state = 'leased'")
+
+
+def _partial(name: str, first: Column[Any], second: Column[Any], condition: str) -> None:
+    """An index of the rows that meet a condition only."""
+    where = text(condition)
+    Index(name, first, second, sqlite_where=where, postgresql_where=where)
+
+
+for _name, _condition in (
+    ("ix_comparison_open", "slots > 0"),
+    ("ix_comparison_reopened", "reopened"),
+    ("ix_comparison_gold", "gold IS NOT NULL"),
+):
+    _partial(_name, comparison.c.place, comparison.c.id, _condition)
+
+annotator = Table(
+    "annotator",
+    metadata,
+    _key(),
+    Column("pseudonym", String(80), nullable=False, unique=True),
+    Column("role", String(12), nullable=False),  # owner, annotator, reader, or imported
+    Column("active", Boolean, nullable=False),
+    Column("place", Key, nullable=False),  # where the search for an open one goes on
+    Column("judged", Integer, nullable=False),  # votes given, for the mix of gold and retests
+    Column("preferences", JSON, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+identity = Table(
+    "identity",
+    metadata,
+    Column("annotator", Key, ForeignKey("annotator.id"), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("email", String(254), unique=True),
+    Column("password", Text),  # argon2
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("hash", String(64), primary_key=True),  # of the cookie's token
+    _link("annotator", "annotator"),
+    Column("expires_at", Float, nullable=False),
+)
+
+invitation = Table(
+    "invitation",
+    metadata,
+    _key(),
+    Column("hash", String(64), nullable=False, unique=True),  # of the link's token
+    Column("role", String(12), nullable=False),
+    Column("uses", Integer, nullable=False),  # left
+    Column("expires_at", Float, nullable=False),
+    Column("created_at", Float, nullable=False),
+)
+
+assignment = Table(
+    "assignment",
+    metadata,
+    _key(),
+    Column("token", String(32), nullable=False, unique=True),  # all that the browser sees
+    _link("comparison", "comparison"),
+    _link("annotator", "annotator"),
+    Column("kind", String(16), nullable=False),  # vote, or retest: the same with sides swapped
+    Column("left", String(1), nullable=False),  # a or b: the response shown on the left
+    Column("state", String(16), nullable=False),  # leased, done, skipped, expired
+    Column("leased_until", Float, nullable=False),
+    Column("issued_at", Float, nullable=False),
+    UniqueConstraint("annotator", "comparison", "kind"),
+)
+_leased = "state = 'leased'"
+_partial("ix_assignment_leased", assignment.c.leased_until, assignment.c.id, _leased)
+_partial("ix_assignment_held", assignment.c.annotator, assignment.c.id, _leased)
+Index("ix_assignment_comparison", assignment.c.comparison)
+
+judgment = Table(
+    "judgment",
+    metadata,
+    _key(),
+    Column("key", String(64), nullable=False, unique=True),  # a retried request is one vote
+    _link("comparison", "comparison"),
+    _link("annotator", "annotator"),
+    _link("assignment", "assignment", nullable=True),
+    Column("kind", String(16), nullable=False),  # vote, retest, imported, resolution
+    Column("answer", String(16), nullable=False),  # a, b, tie, both_bad, skip, withdrawn
+    Column("strength", Integer),  # 1 to 3
+    Column("left", String(1)),
+    Column("reasons", JSON, nullable=False),
+    Column("rationale", Text, nullable=False),
+    Column("report", Text, nullable=False),  # a problem with the question itself
+    Column("active_ms", Integer),
+    Column("wall_ms", Integer),
+    Column("first_input_ms", Integer),
+    Column("guideline", Integer),
+    Column("late", Boolean, nullable=False),
+    _link("supersedes", "judgment", nullable=True),
+    Column("created_at", Float, nullable=False),
+    UniqueConstraint("supersedes"),
+    CheckConstraint("kind IN ('vote', 'retest', 'imported', 'resolution')", name="kind"),
+    CheckConstraint("answer IN ('a', 'b', 'tie', 'both_bad', 'skip', 'withdrawn')", name="answer"),
+    CheckConstraint("strength IS NULL OR strength BETWEEN 1 AND 3", name="strength"),
+)
+Index("ix_judgment_comparison", judgment.c.comparison)
+Index("ix_judgment_assignment", judgment.c.assignment)
+Index("ix_judgment_annotator", judgment.c.annotator, judgment.c.id)
+
+audit = Table(
+    "audit",
+    metadata,
+    _key(),
+    Column("at", Float, nullable=False),
+    Column("actor", String(80), nullable=False),  # a pseudonym, or "command line"
+    Column("verb", String(40), nullable=False),
+    Column("details", JSON, nullable=False),
+)

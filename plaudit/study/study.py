@@ -1,0 +1,339 @@
+"""Study: comparisons and judgments in one store, from Python.
+
+study = plaudit.Study("desk.db")
+study.compare("How do I reset my password?", [short, helpful])
+for judgment in study.judgments():
+    ...
+study.export("labels")
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, case, func, insert, select, update
+
+from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings
+from plaudit.data import read
+from plaudit.data.readers.reader import response_messages
+from plaudit.errors import DataError, UsageError
+from plaudit.study import schema as s
+from plaudit.study.accounts import audit
+from plaudit.study.database import Database, open_database
+from plaudit.study.export import Exported, export
+from plaudit.study.ingest import (
+    Added,
+    Question,
+    add_batch,
+    batches,
+    questions,
+)
+from plaudit.study.restore import restore
+from plaudit.types import Comparison, Judgment, Origin, Slate, Source, as_messages
+
+__all__ = ["Study", "compare"]
+
+Progress = Callable[[int, int], None]
+
+
+class Study:
+    """A store of comparisons and judgments, made when it is not there.
+
+    Args:
+        where: a SQLite file, or a postgresql:// URL.
+        create: whether to make it; without, a missing one raises DataError.
+        settings: of a new study: `Study("desk.db", overlap=3)`.
+
+    Raises DataError on what is no study, UsageError on settings that cannot be used.
+    """
+
+    def __init__(self, where: str | Path, *, create: bool = True, **settings: Any) -> None:
+        self.where = str(where)
+        first = StudySettings(**settings)
+        self.database: Database = open_database(self.where, create)
+        self.database.transact(lambda db: _begin(db, first))
+        if settings:
+            self.change(**settings)
+
+    def __enter__(self) -> Study:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; what was acknowledged is on disk already."""
+        self.database.close()
+
+    # ------------------------------------------------------------------------- settings
+
+    @property
+    def settings(self) -> StudySettings:
+        with self.database.read() as db:
+            return settings_of(db)
+
+    def change(self, actor: str = "command line", **changes: Any) -> StudySettings:
+        """Change settings; raises UsageError on what cannot be used."""
+        known = {field.name for field in fields(StudySettings)}
+        if unknown := set(changes) - known:
+            raise UsageError(f"no setting {unknown.pop()!r}; known: {', '.join(sorted(known))}")
+
+        def work(db: Connection) -> StudySettings:
+            before = settings_of(db)
+            after = replace(before, **changes)
+            if after == before:
+                return before
+            db.execute(update(s.study).values(settings=asdict(after)))
+            if after.overlap != before.overlap:
+                c = s.comparison
+                step = after.overlap - before.overlap
+                # Comparisons that were given an overlap of their own keep it.
+                same = update(c).where(c.c.overlap == before.overlap)
+                slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
+                db.execute(same.values(overlap=after.overlap, slots=slots))
+            audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})
+            return after
+
+        return self.database.transact(work)
+
+    def guideline(self) -> tuple[int, str]:
+        """The version and Markdown of the guideline in force; version 0 is none."""
+        with self.database.read() as db:
+            return guideline_of(db)
+
+    def write_guideline(self, markdown: str, actor: str = "command line") -> int:
+        """A new version of the guideline, unless nothing changed; returns its number."""
+
+        def work(db: Connection) -> int:
+            version, before = guideline_of(db)
+            if markdown.strip() == before.strip():
+                return version
+            row = {"version": version + 1, "markdown": markdown, "created_at": time.time()}
+            db.execute(insert(s.guideline).values(**row))
+            audit(db, actor, "write guideline", version=version + 1)
+            return version + 1
+
+        return self.database.transact(work)
+
+    # --------------------------------------------------------------------------- adding
+
+    def add(
+        self,
+        data: str | Path,
+        config: AddConfig | None = None,
+        *,
+        progress: Progress | None = None,
+        actor: str = "command line",
+        **settings: Any,
+    ) -> Added:
+        """Add DATA in any format that plaudit reads; the same data again adds nothing.
+
+        Raises DataError on data that cannot be read or recognised; what was added before the
+        place of the error stays added.
+        """
+        config = config or AddConfig(**settings)
+        reading = read(str(data), config.format, config.columns, config.split)
+        added = Added()
+        if reading.format == "study":
+            restore(self.database, reading, str(data), self.settings.overlap, added, progress)
+        else:
+            overlap = self.settings.overlap if config.overlap is None else config.overlap
+            for batch in batches(questions(reading, config, added)):
+                self._add(batch, config, overlap, added)
+                if progress is not None:
+                    progress(added.rows, added.rows)
+        if reading.bad:
+            added.drop("unreadable", reading.bad)
+            added.problems = [str(problem) for problem in reading.problems[:3]]
+        added.format = reading.format
+        counts = {"comparisons": added.comparisons, "known": added.known, "labels": added.labels}
+        self.database.transact(lambda db: audit(db, actor, "add", **counts))
+        return added
+
+    def compare(
+        self,
+        prompt: str | Sequence[Any],
+        responses: Sequence[str | Sequence[Any]],
+        *,
+        models: Sequence[str] = (),
+        sampling: dict[str, Any] | None = None,
+        group: str | None = None,
+        columns: dict[str, Any] | None = None,
+        pairing: Pairing = "all",
+        overlap: int | None = None,
+        in_order: bool = False,
+    ) -> list[str]:
+        """Ask people which response is better; returns the comparisons' ids, on disk already.
+
+        Args:
+            prompt: text, or messages.
+            responses: two or more, each text or messages.
+            models: who wrote each response; never shown to annotators.
+            sampling: how they were sampled, such as {"temperature": 0.7}.
+            group: prompts of one group stay on one side of a split.
+            columns: other facts, exported with the comparison.
+            pairing: which pairs of K responses: all, ring or one.
+            overlap: people to ask; the study's setting when None.
+            in_order: ask before what is asked in random order.
+        """
+        if models and len(models) != len(responses):
+            raise UsageError(f"{len(models)} models for {len(responses)} responses")
+        slate = Slate(
+            as_messages([("user", prompt)] if isinstance(prompt, str) else prompt),
+            tuple(response_messages(r if isinstance(r, str) else list(r)) for r in responses),
+            Source("compare", 1),
+            group=group,
+            origins=tuple(Origin(model, sampling or {}) for model in models),
+            columns=columns or {},
+        )
+        config = AddConfig(labels="ignore", pairing=pairing, overlap=overlap, in_order=in_order)
+        added = Added()
+        batch = list(questions([slate], config, added))
+        if not batch:
+            raise DataError(f"nothing to compare: {', '.join(added.dropped)}")
+        self._add(batch, config, self.settings.overlap if overlap is None else overlap, added)
+        return [question.hash for question in batch]
+
+    def _add(
+        self, batch: Sequence[Question], config: AddConfig, overlap: int, added: Added
+    ) -> None:
+        self.database.transact(lambda db: add_batch(db, batch, config, overlap, added))
+
+    # -------------------------------------------------------------------------- reading
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """Every comparison, in canonical orientation."""
+        response_a, response_b = s.response.alias(), s.response.alias()
+        query = (
+            select(
+                s.prompt.c.messages.label("prompt"),
+                response_a.c.messages.label("a"),
+                response_b.c.messages.label("b"),
+            )
+            .select_from(s.comparison)
+            .join(s.prompt, s.prompt.c.id == s.comparison.c.prompt)
+            .join(response_a, response_a.c.id == s.comparison.c.response_a)
+            .join(response_b, response_b.c.id == s.comparison.c.response_b)
+            .order_by(s.comparison.c.id)
+        )
+        with self.database.read() as db:
+            for row in db.execution_options(yield_per=1000).execute(query):
+                yield Comparison(as_messages(row.prompt), as_messages(row.a), as_messages(row.b))
+
+    def judgments(self) -> Iterator[Judgment]:
+        """Every vote and imported label that counts: neither superseded nor withdrawn."""
+        j = s.judgment
+        later = j.alias()
+        query = (
+            select(j, s.comparison.c.hash, s.annotator.c.pseudonym)
+            .join(s.comparison, s.comparison.c.id == j.c.comparison)
+            .join(s.annotator, s.annotator.c.id == j.c.annotator)
+            .where(
+                j.c.kind.in_(("vote", "imported", "resolution")),
+                j.c.answer != "withdrawn",
+                ~select(later.c.id).where(later.c.supersedes == j.c.id).exists(),
+            )
+            .order_by(j.c.id)
+        )
+        with self.database.read() as db:
+            for row in db.execution_options(yield_per=1000).execute(query).mappings():
+                yield Judgment(
+                    row["hash"],
+                    row["answer"],
+                    row["pseudonym"],
+                    row["strength"],
+                    "ba" if row["left"] == "b" else "ab",
+                    None if row["active_ms"] is None else row["active_ms"] / 1000,
+                    "" if row["guideline"] is None else str(row["guideline"]),
+                )
+
+    def counts(self) -> dict[str, int]:
+        """How many comparisons, judgments that count, and opinions still asked for."""
+        c = s.comparison
+        with self.database.read() as db:
+            open_slots = select(func.coalesce(func.sum(c.c.slots), 0)).where(s.OPEN)
+            return {
+                "comparisons": db.scalar(select(func.count()).select_from(c)) or 0,
+                "judgments": db.scalar(_standing_count()) or 0,
+                "asked": int(db.scalar(open_slots) or 0),
+            }
+
+    def export(
+        self,
+        output: str | Path,
+        config: ExportConfig | None = None,
+        *,
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> Exported:
+        """Write the judgments to a folder, with a manifest; see `exporting`."""
+        return export(
+            self.database, Path(output), config or ExportConfig(**settings), progress=progress
+        )
+
+
+def _standing_count() -> Any:
+    j = s.judgment
+    later = j.alias()
+    return select(func.count()).where(
+        j.c.answer != "withdrawn",
+        ~select(later.c.id).where(later.c.supersedes == j.c.id).exists(),
+    )
+
+
+def settings_of(db: Connection) -> StudySettings:
+    """The study's settings."""
+    values = dict(db.scalar(select(s.study.c.settings)) or {})
+    values["reasons"] = tuple(values.get("reasons", ()))
+    return StudySettings(**values)
+
+
+def guideline_of(db: Connection) -> tuple[int, str]:
+    """The version and text of the guideline in force; version 0 is none."""
+    g = s.guideline
+    row = db.execute(select(g).order_by(g.c.version.desc()).limit(1)).one_or_none()
+    return (row.version, row.markdown) if row else (0, "")
+
+
+def _begin(db: Connection, settings: StudySettings) -> None:
+    if not db.scalar(select(func.count()).select_from(s.study)):
+        values = {
+            "id": 1,
+            "settings": json.loads(json.dumps(asdict(settings))),
+            "secret": secrets.token_hex(32),
+            "created_at": time.time(),
+        }
+        db.execute(insert(s.study).values(**values))
+
+
+_open: dict[str, Study] = {}
+_opening = threading.Lock()
+
+
+def compare(
+    prompt: str | Sequence[Any],
+    responses: Sequence[str | Sequence[Any]],
+    *,
+    study: str | Path,
+    **details: Any,
+) -> list[str]:
+    """Ask people which response is better, from the script that makes the responses.
+
+    The study is made where it is not there; `plaudit collect STUDY` shows it to people, now or
+    later. Returns at once, with the comparison on disk; `details` are those of
+    `Study.compare`.
+
+        plaudit.compare(prompt, [response_a, response_b], study="desk.db")
+    """
+    where = str(study) if "://" in str(study) else str(Path(study).expanduser().absolute())
+    with _opening:
+        if where not in _open:
+            _open[where] = Study(where)
+    return _open[where].compare(prompt, responses, **details)

@@ -1,0 +1,1 @@
+"""The judging app: pages, templates and static files on a Study."""

@@ -1,0 +1,1 @@
+"""A head on a frozen backbone: cached features, the layer search, the convex fit."""

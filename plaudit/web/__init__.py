@@ -1,0 +1,1 @@
+"""What both web applications share: headers, limits, errors, tokens."""

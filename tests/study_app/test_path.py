@@ -1,0 +1,152 @@
+"""A person's path, start to end, in a real browser: from a file to a model.
+
+With PLAUDIT_PICTURES set to a folder, each step is kept there as a picture (docs/collecting).
+"""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from plaudit.samples import ANSWERS, GUIDELINE, QUESTION, SUPPORT_DESK
+from plaudit.study import Study
+from tests.study.conftest import CHROMIUM, Server, press, ready
+from tests.study.test_loop import run
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium"),
+]
+PICTURES = os.environ.get("PLAUDIT_PICTURES")
+COMPARISONS = 20
+
+
+def picture(page, name, **options):
+    if PICTURES:
+        Path(PICTURES).mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=Path(PICTURES) / f"{name}.png", **options)
+
+
+@pytest.fixture
+def candidates(tmp_path):
+    """Twenty comparisons without labels, the password question among them."""
+    rows, seen = [], set()
+    for line in SUPPORT_DESK.read_text().splitlines():
+        row = json.loads(line)
+        if row["prompt"] not in seen and len(rows) < COMPARISONS - 1:
+            seen.add(row["prompt"])
+            rows.append({k: row[k] for k in ("prompt", "response_a", "response_b", "topic")})
+    rows.append({"prompt": QUESTION, "response_a": ANSWERS[0], "response_b": ANSWERS[1]})
+    path = tmp_path / "candidates.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def longer(page):
+    """Key of the longer response: a simple taste that two people can nearly share."""
+    left, right = (len(page.inner_text(f"#{side}")) for side in ("left", "right"))
+    return "ArrowLeft" if left > right else "ArrowRight"
+
+
+def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
+    with Study(tmp_path / "desk.db", gold_rate=0, retest_rate=0) as study, Server(study) as server:
+        new = chromium.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
+        owner = new.new_page()
+        owner.goto(server.link("owner"))
+        picture(owner, "01-owner-link")
+        owner.click("summary")
+        owner.fill("input[name=email]", "owner@example.com")
+        owner.fill("input[name=password]", "correct horse battery")
+        owner.click("#start")
+        owner.wait_for_url("**/owner")
+        owner.goto(server.base + "/owner/setup")
+        owner.fill("input[name=name]", "Support desk")
+        owner.fill("input[name=overlap]", "2")
+        owner.click("form[hx-post$='/settings'] button")
+        owner.wait_for_selector("#saved .done")
+        owner.fill("textarea[name=markdown]", GUIDELINE.read_text())
+        owner.click("form[hx-post$='/guideline'] button")
+        owner.wait_for_selector("#written .done")
+        owner.set_input_files("input[name=file]", candidates)
+        owner.click("form[hx-post$='/add'] button")
+        owner.wait_for_selector("#added .done")
+        assert f"{COMPARISONS} comparisons added" in owner.inner_text("#added")
+        owner.fill("input[name=uses]", "2")
+        owner.click("form[hx-post$='/invite'] button")
+        owner.wait_for_selector("#link input")
+        link = owner.input_value("#link input")
+        picture(owner, "02-set-up", full_page=True)
+
+        people = []
+        for number in range(2):
+            page = chromium.new_context(viewport={"width": 1280, "height": 860}).new_page()
+            page.goto(link)
+            if number == 0:
+                picture(page, "03-invitation")
+            page.click("#start")
+            ready(page)
+            people.append(page)
+        picture(people[0], "04-judging")
+        people[0].keyboard.press("g")
+        people[0].wait_for_timeout(200)
+        picture(people[0], "05-guideline")
+        people[0].keyboard.press("Escape")
+        for turn in range(COMPARISONS):
+            if turn == 8:  # the second loses the connection, judges on, and gets it back
+                people[1].context.set_offline(True)
+            if turn == 10:
+                people[1].wait_for_selector("#connection:not([hidden])")
+                picture(people[1], "06-offline")
+                people[1].context.set_offline(False)
+                people[1].wait_for_selector("#connection", state="hidden")
+            for number, page in enumerate(people):
+                other = {"ArrowLeft": "ArrowRight", "ArrowRight": "ArrowLeft"}
+                key = longer(page)
+                press(page, other[key] if number and turn % 4 == 3 else key)
+        for page in people:
+            page.wait_for_selector("#empty:not([hidden])")
+        picture(people[0], "07-finished")
+        assert study.counts() == {"comparisons": 20, "judgments": 40, "asked": 0}
+
+        server.watch.refresh()
+        owner.goto(server.base + "/owner")
+        assert "Two people agree" in owner.inner_text("#numbers")
+        picture(owner, "08-progress", full_page=True)
+        owner.goto(server.base + "/owner/annotators")
+        picture(owner, "09-annotators", full_page=True)
+        owner.goto(server.base + "/owner/queue")
+        waiting = owner.query_selector_all("section.card form")
+        assert len(waiting) == 5
+        picture(owner, "10-disagreements")
+        for button in ("Left is better", "Right is better"):
+            done = len(owner.query_selector_all("section.card .done"))
+            owner.click(f"section.card form >> nth=0 >> text={button}")
+            owner.wait_for_selector(f"section.card .done >> nth={done}")
+        picture(owner, "11-resolved")
+        owner.goto(server.base + "/owner/gold")
+        picture(owner, "12-gold")
+        owner.goto(server.base + "/owner/export")
+        picture(owner, "13-export")
+        with owner.expect_download() as download:
+            owner.click("text=Download pairs")
+        archive = tmp_path / "pairs.zip"
+        download.value.save_as(archive)
+        phone = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}
+        study.compare(QUESTION, [*ANSWERS, "It is on the page."], in_order=True)
+        page = chromium.new_context(**phone, color_scheme="dark").new_page()
+        page.goto(server.link())
+        page.click("#start")
+        ready(page)
+        picture(page, "14-phone-dark")
+    zipfile.ZipFile(archive).extractall(tmp_path / "pairs")
+    exported = [json.loads(row) for row in (tmp_path / "pairs" / "train.jsonl").open()]
+    assert len(exported) == COMPARISONS
+    assert sum(row["p"] in (0.0, 1.0) for row in exported) == 2  # the two resolved
+    done = run(
+        *("train", tmp_path / "pairs" / "train.jsonl", "-o", tmp_path / "model"),
+        *("--base", tiny_base, "--test-share", "0.3"),
+    )
+    assert done == 0
+    assert (tmp_path / "model" / "plaudit.json").exists()
