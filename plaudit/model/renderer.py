@@ -16,6 +16,7 @@ in different places. Its rules:
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,8 +31,6 @@ from plaudit.errors import ModelError
 from plaudit.model.golden import GOLDEN
 from plaudit.model.prefix_tree import Ids
 from plaudit.types import Conversation
-
-__all__ = ["Rendered", "Renderer"]
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
@@ -96,6 +95,7 @@ class Renderer:
             )
         if max_length < 16:
             raise ModelError(f"max_length must be at least 16 tokens, found {max_length}")
+        tokenizer = copy.deepcopy(tokenizer)  # the caller's stays as it is
         tokenizer.chat_template = rule(tokenizer)
         tokenizer.truncation_side = "left"
         tokenizer.padding_side = "right"

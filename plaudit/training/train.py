@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from plaudit.config import TrainConfig
 from plaudit.evaluation.report import Report
-from plaudit.model.backbone import cut
-from plaudit.model.reward_model import Posterior, RewardModel
+from plaudit.model.backbone import keep_layers
+from plaudit.model.reward_model import RewardModel
+from plaudit.model.scoring import Posterior
 from plaudit.statistics.intervals import Interval
 from plaudit.training.base import load_base, with_stored_weights
 from plaudit.training.dataset import Material, read_checked, rendered
@@ -72,11 +73,11 @@ def train(
     say(f"{checked.tally.rows:,} rows, {len(checked.pairs):,} pairs; {checked.findings.summary()}")
     base = load_base(config, say)
     material = rendered(checked, base.renderer, config)
-    model = RewardModel(base.backbone, renderer=base.renderer)
-    model.packing = base.packing
+    model = RewardModel(base.engine.backbone, renderer=base.renderer)
+    model.engine = base.engine
     dtype = base.precision.dtype
-    say(f"{dtype} ({base.precision.reason}); {base.packing}")
-    cache = FeatureCache.open(base.weights, str(dtype), base.packing.packed)
+    say(f"{dtype} ({base.precision.reason}); {base.engine.packing}")
+    cache = FeatureCache.open(base.weights, str(dtype), base.engine.packing.packed)
     extraction = extract(material, model, cache, config, say, progress)
     features, choice, _ = extraction
     report = held_out_report(checked, material, features, choice)
@@ -118,8 +119,9 @@ def _assemble(
 ) -> None:
     """Cut the backbone, set the head and its posterior, write what the contract needs."""
     values = features.layer(choice.layer)
-    cut(model.backbone, choice.layer)
-    model.head.weight.data = torch.tensor(head.weight, dtype=torch.float32)[None]
+    keep_layers(model.backbone, choice.layer)
+    weight = torch.tensor(head.weight, dtype=torch.float32)[None]
+    model.head.weight.data = weight.to(model.engine.device)
     center = values.mean(axis=0)
     model.posterior = Posterior(
         torch.tensor(head.factor, dtype=torch.float32).contiguous(), torch.from_numpy(center)

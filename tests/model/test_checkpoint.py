@@ -15,7 +15,7 @@ import plaudit
 from plaudit import RewardModel
 from plaudit.errors import CheckpointError, ModelError
 from plaudit.model import Renderer
-from plaudit.model.backbone import cut
+from plaudit.model.backbone import keep_layers
 from plaudit.model.reward_model import Posterior
 
 from ..conftest import FAMILIES, byte_tokenizer, talk, tiny_backbone
@@ -39,7 +39,7 @@ def save(family, folder, layer=None):
     torch.manual_seed(3)
     backbone = tiny_backbone(family)
     if layer:
-        cut(backbone, layer)
+        keep_layers(backbone, layer)
     model = RewardModel(backbone, renderer=Renderer.of(byte_tokenizer(), 256)).eval()
     model.posterior = Posterior(torch.eye(32) * 0.1, torch.zeros(32))
     model.save_pretrained(folder)

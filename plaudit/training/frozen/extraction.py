@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from plaudit.config import TrainConfig
 from plaudit.errors import ModelError
-from plaudit.model.backbone import depth
 from plaudit.model.reward_model import RewardModel
 from plaudit.training.dataset import Material
 from plaudit.training.frozen.features import FeatureCache, Features, row_tokens
@@ -48,7 +47,7 @@ def extract(
     progress: Progress | None,
 ) -> Extraction:
     """Run the backbone over what the cache lacks, giving up layers that cannot win."""
-    full = depth(model.backbone)
+    full = model.engine.depth
     layers = _layers(config, full)
     order = material.shuffled()
     keys = material.keys(order)
@@ -70,7 +69,7 @@ def extract(
         if last:  # the rest: what is in no training pair as well
             wanted = sorted(set(range(len(material.sequences))) - set(material.used(order[:start])))
         part = [material.sequences[index] for index in wanted]
-        cache.features(model.backbone, part, layers, model.packing.packed, progress)
+        cache.features(model.engine, part, layers, progress)
         tokens = sum(map(len, part))
         spent, whole = spent + tokens * max(layers), whole + tokens * full
         start = end
@@ -78,7 +77,7 @@ def extract(
             layers = _contenders(material, model, cache, layers, order[:end], say)
     if len(ends) > 1:
         keep_verdict(cache.folder, keys, max(layers))
-    features = cache.features(model.backbone, material.sequences, layers, model.packing.packed)
+    features = cache.features(model.engine, material.sequences, layers)
     given = material.labels(material.train)
     choice = choose(
         lambda layer: material.differences(features.layer(layer), material.train), layers, given
@@ -105,9 +104,7 @@ def _contenders(
 ) -> list[int]:
     """The layers that may still win, judged on the training pairs run so far."""
     used = material.used(index)
-    part = cache.features(
-        model.backbone, [material.sequences[i] for i in used], layers, model.packing.packed
-    )
+    part = cache.features(model.engine, [material.sequences[i] for i in used], layers)
     position = np.zeros(len(material.sequences), dtype=np.int64)
     position[used] = np.arange(len(used))
 
@@ -142,11 +139,11 @@ def _estimate(
     ]
     if not missing:
         return "all features are cached; the backbone does not run"
-    tokens = row_tokens(missing) if model.packing.packed else sum(map(len, missing))
+    tokens = row_tokens(missing) if model.engine.packing.packed else sum(map(len, missing))
     sample = missing[: max(1, min(len(missing), 6))]
     started = time.perf_counter()
-    cache.features(model.backbone, sample, layers, model.packing.packed)
-    rate = (row_tokens(sample) if model.packing.packed else sum(map(len, sample))) / (
+    cache.features(model.engine, sample, layers)
+    rate = (row_tokens(sample) if model.engine.packing.packed else sum(map(len, sample))) / (
         time.perf_counter() - started
     )
     minutes = tokens / rate / 60

@@ -12,10 +12,8 @@ import torch
 
 from plaudit.model.prefix_tree import Ids
 from plaudit.model.renderer import Renderer
-from plaudit.model.reward_model import score_rendered
+from plaudit.model.scoring import score_rendered
 from plaudit.types import Conversation, Scores
-
-__all__ = ["PooledClassifier"]
 
 BATCH_TOKENS = 4096
 
@@ -40,5 +38,7 @@ class PooledClassifier:
             start += size
             ids = [sequences[index] for index in indices]
             batch = self.renderer.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
-            logits = self.model(**{k: batch[k] for k in ("input_ids", "attention_mask")}).logits
-            yield indices, logits[:, 0].double().numpy(), None
+            logits = self.model(
+                **{k: batch[k].to(self.model.device) for k in ("input_ids", "attention_mask")}
+            ).logits
+            yield indices, logits[:, 0].double().cpu().numpy(), None
