@@ -35,8 +35,9 @@ Say = Callable[[str], None]
 
 def cache_folder() -> Path:
     """Where bases and features are kept: $PLAUDIT_CACHE, or ~/.cache/plaudit."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "plaudit"
-    return Path(os.environ.get("PLAUDIT_CACHE", default))
+    own = os.environ.get("PLAUDIT_CACHE")
+    shared = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(own) if own else Path(shared) / "plaudit"
 
 
 def model_folder(name: str) -> Path:
@@ -138,10 +139,19 @@ def sha256_of(*paths: Path) -> str:
 def _dequantise(gguf: Path, target: Path, say: Say) -> None:
     """Write a GGUF's weights as float32 safetensors, whole or not at all."""
     say(f"dequantising {gguf.name} into the cache, once")
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-    )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, trust_remote_code=False
+        )
+    except Exception as error:  # whatever gguf and transformers raise on what is none
+        raise ModelError(
+            f"{gguf}: not a GGUF file that transformers can read "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); "
+            "download it again: a Git LFS pointer holds no weights"
+        ) from error
     # What is saved is no longer quantised; transformers would refuse to save it otherwise.
     model.hf_quantizer = None
     for name in ("quantization_config", "_name_or_path"):

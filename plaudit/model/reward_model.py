@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from plaudit.errors import ModelError
 from plaudit.model.backbone import decoder_of, final_norm, layers_of
+from plaudit.model.classifier import PairRenderer
 from plaudit.model.engine import Engine
 from plaudit.model.loading import Checkpoint, open_checkpoint
 from plaudit.model.renderer import Renderer
@@ -73,6 +74,7 @@ class RewardModel(nn.Module):
         self.renderer = renderer
         self.posterior: Posterior | None = None
         self.contract: dict[str, Any] = {}
+        self.notes: tuple[str, ...] = ()
         self.engine = Engine(self.backbone)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -136,10 +138,16 @@ class RewardModel(nn.Module):
     @classmethod
     def of(cls, checkpoint: Checkpoint) -> RewardModel:
         """The model of an opened checkpoint; raises ModelError where it pools by its own head."""
-        if checkpoint.engine is None or checkpoint.head is None:
+        renderer = checkpoint.renderer
+        if (
+            checkpoint.engine is None
+            or checkpoint.head is None
+            or isinstance(renderer, PairRenderer)
+        ):
             name = type(checkpoint.classifier).__name__
             raise ModelError(f"{name} has a pooling head of its own; use plaudit.load to score")
-        model = cls(checkpoint.engine.backbone, renderer=checkpoint.renderer)
+        model = cls(checkpoint.engine.backbone, renderer=renderer)
+        model.notes = checkpoint.notes
         model.engine = checkpoint.engine
         model.head.weight.data = checkpoint.head.to(model.engine.device)
         model.posterior, model.contract = checkpoint.posterior, checkpoint.contract

@@ -15,12 +15,11 @@ from torch import Tensor
 
 from plaudit.errors import ModelError
 from plaudit.model.engine import Engine
-from plaudit.model.prefix_tree import Ids
-from plaudit.model.renderer import Renderer
+from plaudit.model.renderer import Rendered, Renderer
 from plaudit.types import Conversation, Scores
 
-# Scores distinct token sequences in any order: (indices, scores, posterior factors or None).
-ScoreIds = Callable[[Sequence[Ids]], Iterator[tuple[list[int], Any, Any]]]
+# Scores distinct inputs in any order: (indices, scores, posterior factors or None).
+ScoreIds = Callable[[Sequence[Rendered]], Iterator[tuple[list[int], Any, Any]]]
 
 
 @dataclass(frozen=True)
@@ -53,65 +52,50 @@ def score_conversations(
     """Raw scores of a linear head on an engine's features, computed in float32."""
     head = head_d.detach().float().to(engine.device)
 
-    def run(sequences: Sequence[Ids]) -> Iterator[tuple[list[int], Any, Any]]:
-        for indices, values in engine.features(sequences):
+    def run(inputs: Sequence[Rendered]) -> Iterator[tuple[list[int], Any, Any]]:
+        for indices, values in engine.features([one.ids for one in inputs]):
             rows = values[:, -1]
             factors = None if posterior is None else posterior.factors(rows).cpu().numpy()
             yield indices, (rows @ head).double().cpu().numpy(), factors
 
     with torch.inference_mode():
-        return score_rendered(renderer, conversations, run)
+        return score_rendered(renderer.render_each(conversations), run)
 
 
-def score_rendered(
-    renderer: Renderer, conversations: Sequence[Conversation], run: ScoreIds
-) -> Scores:
-    """Scores in input order from `run`, which scores distinct token sequences in any order.
+def score_rendered(rendered: Sequence[Rendered | ModelError], run: ScoreIds) -> Scores:
+    """Scores in the order of `rendered`, from `run`, which scores distinct ids in any order.
 
-    `run(sequences)` yields (indices, scores, posterior factors or None).
+    What could not be rendered, and a score that is not finite, has its reason in `problems`;
+    what was cut to fit is said in `notes`.
     """
-    mean = np.full(len(conversations), np.nan)
+    mean = np.full(len(rendered), np.nan)
     problems: dict[int, str] = {}
+    notes: dict[int, str] = {}
     members: dict[bytes, list[int]] = {}
-    sequences: list[Ids] = []
-    for index, rendered in enumerate(_render_each(renderer, conversations, problems)):
-        if rendered is not None:
-            key = rendered.tobytes()
-            if key not in members:
-                sequences.append(rendered)
-            members.setdefault(key, []).append(index)
+    inputs: list[Rendered] = []
+    for index, one in enumerate(rendered):
+        if isinstance(one, ModelError):
+            problems[index] = str(one)
+            continue
+        if one.truncated:
+            notes[index] = str(one)
+        if one.key not in members:
+            inputs.append(one)
+        members.setdefault(one.key, []).append(index)
     rows: np.ndarray | None = None
-    for indices, scores, factors in run(sequences):
+    for indices, scores, factors in run(inputs):
         for position, index in enumerate(indices):
-            places = members[sequences[index].tobytes()]
+            places = members[inputs[index].key]
             if np.isfinite(scores[position]):
                 mean[places] = scores[position]
             else:
                 problems.update(dict.fromkeys(places, "the model's score is not finite"))
             if factors is not None:
                 if rows is None:
-                    rows = np.zeros((len(conversations), factors.shape[1]), np.float32)
+                    rows = np.zeros((len(rendered), factors.shape[1]), np.float32)
                 rows[places] = factors[position]
     std = None
     if rows is not None:
         std = np.linalg.norm(rows.astype(np.float64), axis=1)
         std[np.isnan(mean)] = np.nan
-    return Scores(mean, std, problems, rows)
-
-
-def _render_each(
-    renderer: Renderer, conversations: Sequence[Conversation], problems: dict[int, str]
-) -> list[Ids | None]:
-    """Ids of each conversation; where a template refuses one, None and the reason."""
-    try:
-        return [rendered.ids for rendered in renderer.render(conversations)]
-    except ModelError:
-        pass
-    found: list[Ids | None] = []
-    for index, conversation in enumerate(conversations):
-        try:
-            found.append(renderer.render([conversation])[0].ids)
-        except ModelError as error:
-            problems[index] = str(error)
-            found.append(None)
-    return found
+    return Scores(mean, std, problems, rows, notes)

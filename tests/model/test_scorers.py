@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from plaudit.model import Renderer, RewardModel, load
-from plaudit.model.classifier import PooledClassifier
+from plaudit.model.classifier import Classifier
 
 from ..conftest import FakeScorer, byte_tokenizer, talk, tiny_backbone
 
@@ -36,7 +36,7 @@ def encoder():
         max_position_embeddings=600,
     )
     model = BertForSequenceClassification(config).eval()
-    return PooledClassifier(model, Renderer.as_saved(byte_tokenizer(), 512))
+    return Classifier(model, Renderer.as_saved(byte_tokenizer(), 512))
 
 
 SCORERS = {
