@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.statistics.bradley_terry import log_loss, sigmoid
-
-__all__ = ["Reliability", "calibration_error", "expected_error", "reliability", "temperature"]
+from plaudit.statistics.bradley_terry import sigmoid
 
 Floats = NDArray[np.float64]
 BOUNDS = (1e-2, 1e2)
@@ -75,8 +73,3 @@ def expected_error(margin: Floats, draws: int = 200, seed: int = 0) -> float:
         for _ in range(draws)
     ]
     return float(np.mean(errors))
-
-
-def mean_log_loss(margin: Floats, p: Floats, weight: Floats) -> float:
-    """Weighted mean cross-entropy."""
-    return float(weight @ log_loss(margin, p) / weight.sum())
