@@ -6,7 +6,7 @@ import torch
 
 from plaudit.errors import CacheError
 from plaudit.model.packed_attention import branching_ids
-from plaudit.training import features as module
+from plaudit.training.frozen import features as module
 from plaudit.training.frozen.features import FeatureCache
 
 from ..conftest import tiny_backbone
