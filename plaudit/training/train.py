@@ -22,6 +22,7 @@ from plaudit.errors import UsageError
 from plaudit.evaluation.report import Report
 from plaudit.model.backbone import cut
 from plaudit.model.reward_model import Posterior, RewardModel
+from plaudit.scoring_api import describe
 from plaudit.statistics.intervals import Interval
 from plaudit.training.base import load_base, with_stored_weights
 from plaudit.training.dataset import Integers, TokenizedPairs, read_data, tokenize
@@ -44,6 +45,10 @@ class Trained:
     model: RewardModel
     report: Report
     folder: Path | None
+
+    def __repr__(self) -> str:
+        saved = "not saved" if self.folder is None else f"saved to {self.folder}"
+        return f"Trained({describe('RewardModel', self.model.contract)}, {saved})"
 
 
 def train(
