@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from plaudit.errors import UsageError, require
 from plaudit.evaluation.metrics import Judged
 from plaudit.statistics.intervals import Interval
 
@@ -72,6 +73,26 @@ class Report:
     judged: Judged | None = None
     score_length: tuple[Any, Any] | None = None
     next_command: str = ""
+
+    def __repr__(self) -> str:
+        known = ((name, self.numbers.get(name)) for name in ("accuracy", "log-loss"))
+        numbers = "".join(f", {name} {value}" for name, value in known if value is not None)
+        return f"Report({self.title!r}{numbers})"
+
+    def __getitem__(self, name: str) -> Interval | float:
+        """The number of a name, as in `report["accuracy"]`; UsageError on an unknown one."""
+        if name not in self.numbers:
+            raise UsageError(f"no number {name!r} in this report; {', '.join(self.numbers)}")
+        return self.numbers[name]
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame of the numbers by name: value, low, high, n, groups."""
+        require("model", "pandas", what="to_frame")
+        from pandas import DataFrame
+
+        values = self.numbers.values()
+        rows = [v._asdict() if isinstance(v, Interval) else {"value": v} for v in values]
+        return DataFrame(rows, index=list(self.numbers))
 
     def __str__(self) -> str:
         buffer = io.StringIO()

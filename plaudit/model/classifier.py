@@ -18,13 +18,14 @@ from torch import nn
 from plaudit.errors import ModelError
 from plaudit.model.renderer import Rendered, Renderer
 from plaudit.model.scoring import score_rendered
+from plaudit.scoring_api import Scoring
 from plaudit.types import Conversation, Message, Scores
 
 BATCH_TOKENS = 4096
 Input = Literal["pair", "text"]
 
 
-class Classifier:
+class Classifier(Scoring):
     """A Scorer around a transformers sequence classifier and what makes its tokens."""
 
     def __init__(
@@ -35,7 +36,7 @@ class Classifier:
         # Right padding leaves an encoder's score alone; a decoder's is read by the pad token.
         self._pads = isinstance(renderer, PairRenderer)
 
-    def score(self, conversations: Sequence[Conversation]) -> Scores:
+    def score_conversations(self, conversations: Sequence[Conversation]) -> Scores:
         """Raw logits in input order."""
         return score_rendered(self.renderer.render_each(conversations), self._score_ids)
 

@@ -27,7 +27,7 @@ from plaudit.model.engine import Engine, choose_device
 from plaudit.model.golden import GOLDEN
 from plaudit.model.precision import race
 from plaudit.model.renderer import Renderer
-from plaudit.model.scoring import Posterior, score_conversations
+from plaudit.model.scoring import Posterior, linear_scores
 from plaudit.model.writer import CONTRACT, POSTERIOR
 
 # Golden scores may move by this share of the scores' spread: rounding, not a changed model.
@@ -356,7 +356,7 @@ def _verify(
             "tokens than when it was saved; the versions of transformers or tokenizers differ "
             "too far, or the files were changed"
         )
-    scores = score_conversations(engine, head[0], renderer, GOLDEN).mean
+    scores = linear_scores(engine, head[0], renderer, GOLDEN).mean
     spread = float(contract.get("normalisation", {}).get("std") or 1.0)
     allowed = GOLDEN_TOLERANCE.get(engine.dtype, 0.25) * max(spread, 1e-3)
     worst = max(abs(a - b) for a, b in zip(scores, contract["golden"]["scores"], strict=True))

@@ -21,8 +21,9 @@ from plaudit.model.classifier import PairRenderer
 from plaudit.model.engine import Engine
 from plaudit.model.loading import Checkpoint, open_checkpoint
 from plaudit.model.renderer import Renderer
-from plaudit.model.scoring import Posterior, score_conversations
+from plaudit.model.scoring import Posterior, linear_scores
 from plaudit.model.writer import save
+from plaudit.scoring_api import Scoring
 from plaudit.types import Conversation, Scores
 
 
@@ -45,7 +46,7 @@ def reward_loss(score_chosen: Tensor, score_rejected: Tensor) -> Tensor:
     return -torch.nn.functional.logsigmoid(difference).mean()
 
 
-class RewardModel(nn.Module):
+class RewardModel(Scoring, nn.Module):
     """A scalar reward on top of a language model.
 
         model = RewardModel(AutoModelForCausalLM.from_pretrained(folder), d_model=576)
@@ -109,12 +110,10 @@ class RewardModel(nn.Module):
             final_norm(self.backbone).requires_grad_(True)
         return self
 
-    def score(self, conversations: Sequence[Conversation]) -> Scores:
+    def score_conversations(self, conversations: Sequence[Conversation]) -> Scores:
         """Raw scores in input order, by the packed pass; with `std` where a posterior is known."""
         weight = self.head.weight[0]
-        return score_conversations(
-            self.engine, weight, self._renderer(), conversations, self.posterior
-        )
+        return linear_scores(self.engine, weight, self._renderer(), conversations, self.posterior)
 
     def render(self, conversations: Sequence[Conversation]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` [B, T] of conversations, padded right, for forward."""

@@ -42,7 +42,7 @@ class Posterior:
         return {"factor": self.factor.cpu().contiguous(), "center": self.center.cpu()}
 
 
-def score_conversations(
+def linear_scores(
     engine: Engine,
     head_d: Tensor,
     renderer: Renderer,

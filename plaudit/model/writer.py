@@ -21,7 +21,7 @@ from plaudit.model.download import sha256_of
 from plaudit.model.engine import Engine
 from plaudit.model.golden import GOLDEN
 from plaudit.model.renderer import Renderer
-from plaudit.model.scoring import Posterior, score_conversations
+from plaudit.model.scoring import Posterior, linear_scores
 from plaudit.version import __version__
 
 CONTRACT = "plaudit.json"
@@ -70,7 +70,7 @@ def save(model: Saved, folder: Path) -> None:
         (folder / POSTERIOR).parent.mkdir(exist_ok=True)
         save_file(model.posterior.tensors(), folder / POSTERIOR)
     exact = Engine(_exact(backbone, state), model.engine.packing)  # the same layers, one check
-    golden = score_conversations(exact, model.head.weight[0], renderer, GOLDEN)
+    golden = linear_scores(exact, model.head.weight[0], renderer, GOLDEN)
     contract = model.contract | {
         "format": 1,
         "plaudit": __version__,

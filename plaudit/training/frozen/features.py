@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
@@ -30,8 +31,6 @@ from plaudit.errors import CacheError
 from plaudit.model.download import cache_folder
 from plaudit.model.engine import ROW_TOKENS, Engine, SelfCheck
 from plaudit.model.prefix_tree import Ids, pack
-
-__all__ = ["FeatureCache", "Features", "known_self_check", "row_tokens"]
 
 ENGINE = "2"  # raise when the pass computes something else
 SHARD = 256
@@ -100,7 +99,7 @@ class FeatureCache:
             if self._place(key, wanted) is None
         }
         if missing:
-            self._check_space(len(missing), len(layers), engine.width)
+            self._check_folder(len(missing), len(layers), engine.width)
             self._compute(engine, missing, sorted(wanted), progress)
         places = [self._place(key, wanted) for key in keys]
         return Features([place for place in places if place], tuple(sorted(wanted)), len(missing))
@@ -122,7 +121,7 @@ class FeatureCache:
     ) -> None:
         packed = engine.packing.packed
         keys, sequences = list(missing), list(missing.values())
-        total, done = row_tokens(sequences) if packed else sum(map(len, sequences)), 0
+        total, done = tokens_run(sequences, packed), 0
         pending: list[tuple[bytes, Floats]] = []
         try:
             for indices, values in engine.features(sequences, layers):
@@ -132,7 +131,7 @@ class FeatureCache:
                     self._write(pending, layers)
                     pending = []
                 if progress is not None:
-                    done += _new_tokens([sequences[i] for i in indices], packed)
+                    done += tokens_run([sequences[i] for i in indices], packed)
                     progress(min(done, total), total)
         finally:  # an interruption keeps what was computed
             if pending:
@@ -153,7 +152,6 @@ class FeatureCache:
         name = blake2b(tensors["keys"].tobytes(), digest_size=10).hexdigest()
         path = self.folder / f"{name}-{len(layers)}.safetensors"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             handle, scratch = tempfile.mkstemp(dir=self.folder, suffix=".part")
             os.close(handle)
             try:
@@ -184,10 +182,18 @@ class FeatureCache:
         for row, key in enumerate(keys):
             self.index.setdefault(key.tobytes(), []).append((path, row))
 
-    def _check_space(self, count: int, layers: int, width: int) -> None:
+    def _check_folder(self, count: int, layers: int, width: int) -> None:
+        """Before the backbone runs: the folder takes files, and its disk has the space."""
         need = 2 * count * layers * width + (64 << 20)
-        parent = next(p for p in (self.folder, *self.folder.parents) if p.exists())
-        free = os.statvfs(parent).f_bavail * os.statvfs(parent).f_frsize
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise CacheError(
+                f"cannot write features to {self.folder}: {error.strerror}; set PLAUDIT_FEATURES "
+                "to a folder that can be written"
+            ) from error
         if free < need:
             raise CacheError(
                 f"features need {need / 1e9:.1f} GB in {self.folder}, {free / 1e9:.1f} GB are "
@@ -207,7 +213,8 @@ def _read(path: Path, name: str) -> NDArray[Any]:
 
 def features_folder() -> Path:
     """Where features are kept: $PLAUDIT_FEATURES, or a folder of plaudit's cache."""
-    return Path(os.environ.get("PLAUDIT_FEATURES", cache_folder() / "features"))
+    given = os.environ.get("PLAUDIT_FEATURES")  # empty counts as not set
+    return Path(given).expanduser() if given else cache_folder() / "features"
 
 
 def known_self_check(engine: Engine, weights: str, dtype: str) -> SelfCheck:
@@ -228,16 +235,8 @@ def _identity(*parts: str | bool) -> str:
     return sha256(json.dumps([ENGINE, *parts]).encode()).hexdigest()[:20]
 
 
-def row_tokens(sequences: Sequence[Ids]) -> int:
-    """Tokens that the packed pass really runs for these sequences."""
-    return sum(len(row.ids) for row in _rows(sequences))
-
-
-def _rows(sequences: Sequence[Ids]) -> Iterator[Any]:
-    return pack(sequences, ROW_TOKENS)
-
-
-def _new_tokens(sequences: Sequence[Ids], packed: bool) -> int:
-    if not packed:
-        return sum(map(len, sequences))
-    return row_tokens(sequences)
+def tokens_run(sequences: Sequence[Ids], packed: bool) -> int:
+    """Tokens that the pass really runs for these sequences: packed, shared prefixes once."""
+    if packed:
+        return sum(len(row.ids) for row in pack(sequences, ROW_TOKENS))
+    return sum(map(len, sequences))
