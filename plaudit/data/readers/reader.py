@@ -37,17 +37,19 @@ def field(row: Row, name: str) -> Any:
 
 
 def number(row: Row, name: str) -> float | None:
-    """A finite number, None where the field is absent or empty."""
-    value = row.get(name)
-    if value is None or value == "":
+    """A finite number; None where the field is absent, empty, NaN or infinite: unknown."""
+    return known_number(row.get(name), f"field {name!r}")
+
+
+def known_number(value: Any, what: str) -> float | None:
+    """The finite number that a value is, None where it is unknown."""
+    if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
         result = float(value)
-    except (TypeError, ValueError):
-        raise DataError(f"field {name!r} must be a number, found {value!r:.40}") from None
-    if not math.isfinite(result):
-        raise DataError(f"field {name!r} must be finite, found {value!r:.40}")
-    return result
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{what} must be a number, found {value!r:.40}") from None
+    return result if math.isfinite(result) else None
 
 
 def prompt_messages(value: Any) -> Messages:

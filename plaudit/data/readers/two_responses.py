@@ -2,7 +2,8 @@
 
 `label` says a, b, tie, both_bad or skip, in any of the words people use for them. Votes come
 as counts (`votes_a`, `votes_b`, `votes_tie`) or as `annotations`, a list with a label each;
-`p` is the probability that a is better, as a model of the annotators gives it.
+`p` is the probability that a is better; `aggregate` names the model of the annotators that
+gave it, which may overrule their votes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ PROMPTS = ("prompt", "question", "instruction")
 USED = (
     *PROMPTS,
     *(name for pair in NAMES for name in pair),
-    *("label", "annotations", "strength", "group", "p"),
+    *("label", "annotations", "strength", "group", "p", "aggregate"),
 )
 
 
@@ -49,7 +50,7 @@ LABELS: dict[str, Label] = {
 
 
 def recognises(row: Row) -> bool:
-    labelled = "label" in row or "annotations" in row or "votes_a" in row
+    labelled = any(name in row for name in ("label", "annotations", "votes_a", "p"))
     return labelled and response_names(row) is not None and prompt_name(row) is not None
 
 
@@ -66,6 +67,7 @@ def read(row: Row, source: Source) -> Slate:
         verdict=label.verdict,
         votes=_votes(row),
         p=number(row, "p"),
+        aggregate=str(row["aggregate"]) if row.get("aggregate") else None,
         strength=number(row, "strength"),
         group=str(row["group"]) if row.get("group") is not None else None,
         origins=origins(row),
@@ -74,10 +76,10 @@ def read(row: Row, source: Source) -> Slate:
 
 
 def read_label(value: Any) -> Label:
-    """The label of a comparison; an empty one is no verdict."""
-    if value is None or value == "":
+    """The label of a comparison; an empty or missing one, or NaN, is no verdict."""
+    text = "" if value is None else str(value).strip().lower()
+    if text in ("", "nan"):
         return Label((), None)
-    text = str(value).strip().lower()
     if text not in LABELS:
         raise DataError(f"label {value!r:.40} is not one of a, b, tie, both_bad, skip")
     return LABELS[text]

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from plaudit.data.readers.reader import Row, field, prompt_messages, remaining, response_messages
-from plaudit.errors import DataError
+from plaudit.data.readers.reader import (
+    Row,
+    field,
+    known_number,
+    prompt_messages,
+    remaining,
+    response_messages,
+)
 from plaudit.types import Slate, Source
 
 
@@ -25,8 +31,8 @@ def read(row: Row, source: Source) -> Slate:
     )
 
 
-def _rating(completion: Any) -> float:
+def _rating(completion: Any) -> float | None:
     for name in ("overall_score", "fine-grained_score"):
-        if isinstance(completion.get(name), (int, float)):
-            return float(completion[name])
-    raise DataError("a completion has neither overall_score nor fine-grained_score")
+        if completion.get(name) is not None:
+            return known_number(completion[name], name)
+    return None
