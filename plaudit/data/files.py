@@ -145,6 +145,36 @@ class _Whole(io.RawIOBase):
         return len(part)
 
 
+class _Zstandard:
+    """Unpacked bytes; unlike zstandard's own reader it raises where a frame is cut off."""
+
+    def __init__(self, packed: Any) -> None:
+        import zstandard
+
+        self._packed, self._error = packed, zstandard.ZstdError
+        self._new = zstandard.ZstdDecompressor().decompressobj
+        self._frame, self._begun, self._left = self._new(), False, io.BytesIO()
+
+    def read1(self, size: int) -> bytes:
+        while not (found := self._left.read(size)):
+            part = self._packed.read1(1 << 13)
+            if not part and self._begun:
+                raise EOFError("the last frame is cut off")
+            if not part:
+                return b""
+            data = b""
+            try:
+                while part:
+                    data += self._frame.decompress(part)
+                    self._begun, part = not self._frame.eof, self._frame.unused_data
+                    if self._frame.eof:
+                        self._frame = self._new()
+            except self._error as error:
+                raise OSError(error) from error
+            self._left = io.BytesIO(data)
+        return found
+
+
 def _peek(stream: Any) -> tuple[bytes, BinaryIO]:
     """The first bytes, some of them text, and the stream from its beginning."""
     head = b""
@@ -165,10 +195,7 @@ def _unpacked(name: str, raw: Any) -> tuple[bytes, BinaryIO]:
         return _peek(io.BufferedReader(_Whole(b"", gzip.GzipFile(fileobj=stream))))
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         require("model", "zstandard", what=f"{name} (.zst)")
-        import zstandard
-
-        unpacked = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
-        return _peek(io.BufferedReader(_Whole(b"", unpacked)))
+        return _peek(io.BufferedReader(_Whole(b"", _Zstandard(stream))))
     return head, stream
 
 

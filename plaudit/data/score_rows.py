@@ -22,7 +22,6 @@ from plaudit.types import Conversation, Scores, Slate, Source
 
 RESPONSE = ("response", "reply", "completion", "answer", "output")
 NOWHERE = Source("", 0)
-OWN = ("score", "std", "rank", "best", "error")
 
 
 class Request(NamedTuple):
@@ -105,19 +104,3 @@ def scored(asked: Request, scores: Scores, start: int, stop: int) -> dict[str, A
     else:
         result = {"score": means[0], "std": stds[0] if stds else None}
     return result | ({"error": problem} if problem else {})
-
-
-def output_row(row: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
-    """The row with its result.
-
-    score, std, rank, best and error are always plaudit's; columns of the row that have such a
-    name of their own are kept in an object under `columns`.
-    """
-    own = {name: value for name, value in row.items() if name in OWN}
-    kept = {name: value for name, value in row.items() if name not in OWN}
-    if not own:
-        return kept | dict(result)
-    place = "columns"
-    while place in kept:
-        place += "_"
-    return kept | {place: own} | dict(result)

@@ -159,14 +159,14 @@ def csv_rows(file: TextIO, name: str, mark: str | None = None) -> Lines:
         try:
             fields = _fields(lines, taken, mark)
             _refuse_rows_within(taken, len(names), mark, number)
-            row = _named(fields, names)
+            row = _named(fields, names) if any(fields) else None
         except StrayQuoteError as error:
             lines.push(taken[1:])  # the quote costs its own line, not those after it
             yield number, BadRow(str(error))
         except DataError as error:
             yield number, BadRow(str(error))
         else:
-            if any(fields):
+            if row is not None:  # not the empty line that a spreadsheet adds
                 yield number, row
 
 

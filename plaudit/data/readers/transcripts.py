@@ -14,7 +14,7 @@ from plaudit.types import Message, Messages
 
 # What begins a message, with its speaker; and what ends one, which is no part of it.
 STYLES = {
-    "Human: and Assistant:": (re.compile(r"(?:\A|\n\n)\s*(Human|Assistant|System):"), ""),
+    "Human: and Assistant:": (re.compile(r"(?:\A\s*\n\n|\A|\n\n)(Human|Assistant|System):"), ""),
     "<extra_id_1>": (re.compile(r"\s*<extra_id_[01]>(System|User|Assistant)\n?"), ""),
     "ChatML": (re.compile(r"<\|im_start\|>(\w+)\n?"), "<|im_end|>"),
     "Llama 3 headers": (
@@ -31,6 +31,7 @@ MARKED = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|<\|header_start\|>|<extra_id_[01]>|<start_of_turn>|<｜User｜>|"
     r"<\|(?:system|user|assistant)\|>|\[/?INST\]|(?:\A|\n\n)\s*(?:Human|Assistant):"
 )
+FENCED = re.compile(r"```.*?```", re.DOTALL)
 ROLES = {"human": "user", "user": "user", "model": "assistant", "assistant": "assistant"}
 ROLES |= {"system": "system", "developer": "developer", "tool": "tool", "ipython": "tool"}
 
@@ -43,42 +44,45 @@ def messages_in(text: str, role: str) -> Messages | None:
 
     Raises DataError where markers do not make a conversation.
     """
-    found = MARKED.search(text)
+    if MARKED.search(text) is None:
+        return None
+    quoted = FENCED.sub(lambda fence: "\0" * len(fence[0]), text)  # code that shows markers
+    found = MARKED.search(quoted)
     if found is None:
         return None
     if "INST]" in found[0]:
         return _checked(_instructions(text), text, "[INST]", role)
     for name, (begin, end) in STYLES.items():
-        if begin.search(text, max(0, found.start() - 2)):
-            if name == "Human: and Assistant:" and not _dialogue(text, begin):
-                return None
-            return _checked(_split(text, begin, end, role), text, name, role)
+        marks = [*begin.finditer(quoted)]
+        if marks and begin.search(quoted, max(0, found.start() - 2)):
+            if len(marks) == 1 and marks[0][0] in ("Human:", "Assistant:"):
+                return None  # a text that happens to begin with such a name
+            return _checked(_split(text, marks, end, role), text, name, role)
     return None
 
 
-def _dialogue(text: str, begin: re.Pattern[str]) -> bool:
-    """Whether a text is a dialogue, not one whose first word happens to be such a name."""
-    names = [match[1] for match in begin.finditer(text)]
-    return len(set(names)) > 1 or "\n\nHuman:" in text or "\n\nAssistant:" in text
-
-
-def _split(text: str, begin: re.Pattern[str], end: str, role: str) -> list[Message]:
-    parts = begin.split(text)
+def _split(text: str, marks: list[re.Match[str]], end: str, role: str) -> list[Message]:
     messages = []
-    if head := _stripped(parts[0], end):
+    if head := _stripped(text[: marks[0].start()], end):
         messages.append(Message(role, head))
-    for speaker, content in zip(parts[1::2], parts[2::2], strict=True):
-        if speaker.lower() not in ROLES:
-            raise DataError(f"a marker in the text names the unknown speaker {speaker!r:.40}")
-        messages.append(Message(ROLES[speaker.lower()], _stripped(content, end)))
+    stops = [*(mark.start() for mark in marks[1:]), len(text)]
+    for mark, stop in zip(marks, stops, strict=True):
+        if mark[1].lower() not in ROLES:
+            raise DataError(f"a marker in the text names the unknown speaker {mark[1]!r:.40}")
+        messages.append(Message(ROLES[mark[1].lower()], _stripped(text[mark.end() : stop], end)))
     return messages
 
 
 def _stripped(content: str, end: str) -> str:
     content = content.strip()
+    while (shorter := _without_mark(content, end)) != content:
+        content = shorter
+    return content
+
+
+def _without_mark(content: str, end: str) -> str:
     for mark in (end, *ENDS):
-        while mark and (content.endswith(mark) or content.startswith(mark)):
-            content = content.removesuffix(mark).removeprefix(mark).strip()
+        content = content.removesuffix(mark).removeprefix(mark).strip()
     return content
 
 
