@@ -128,8 +128,6 @@ def rendered(checked: CheckedData, renderer: Renderer, config: TrainConfig) -> M
         tally.drop("identical after rendering", int((~different).sum()))
     if held_out is None:
         sides = split(everything, config.test_share)
-        if len(sides.set_aside):
-            tally.drop("near both sides of the split, set aside", len(sides.set_aside))
         train, test = sides.train, sides.test
     else:
         train, test = np.arange(len(pairs)), np.arange(len(pairs), len(everything))
