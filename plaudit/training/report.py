@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.config import TrainConfig
-from plaudit.evaluation.evaluation import held_out_sections, worst_mistakes
 from plaudit.evaluation.metrics import judged, measure
 from plaudit.evaluation.report import Curve, Report, Section
+from plaudit.evaluation.sections import held_out_sections, worst_mistakes
 from plaudit.model.precision import Precision
 from plaudit.training.dataset import CheckedData, Material
 from plaudit.training.frozen.extraction import Extraction
