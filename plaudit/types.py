@@ -57,6 +57,12 @@ class Message:
 Messages = tuple[Message, ...]
 
 
+def is_empty(message: Message) -> bool:
+    """Whether a message says nothing: no text but white space, no parts, no tool calls."""
+    text = message.content
+    return isinstance(text, str) and not text.strip() and not message.fields
+
+
 class Source(NamedTuple):
     """Where a row came from: file (or data set id) and line (or row), counted from 1."""
 

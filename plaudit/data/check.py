@@ -23,7 +23,7 @@ from plaudit.data.near_duplicates import near_pairs, normalised, signature
 from plaudit.data.reading import Reading
 from plaudit.errors import DataError
 from plaudit.statistics.intervals import Interval, wilson
-from plaudit.types import Conversation, Message, Messages, Pair, Slate, messages_id, plain
+from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id, plain
 
 EXAMPLES = 3
 UNUSABLE_LIMIT = 0.10
@@ -106,11 +106,6 @@ def _hash(text: str) -> int:
 
 def _messages_hash(messages: Messages) -> int:
     return int(messages_id(messages)[:16], 16)
-
-
-def _empty(message: Message) -> bool:
-    """Without text, parts, tool calls or anything else."""
-    return isinstance(message.content, str) and not (message.content.strip() or message.fields)
 
 
 FATAL, UNUSABLE = "stops training", "rows unusable"
@@ -208,7 +203,7 @@ class DataCheck:
         if not spoken or spoken[-1] == "assistant" or repeats or late:
             where = f"{slate.source}: {', '.join(roles) or 'no prompt'}"
             self._found["malformed messages"].see(where)
-        if any(_empty(message) for message in slate.prompt):
+        if any(is_empty(message) for message in slate.prompt):
             self._found["malformed messages"].see(f"{slate.source}: an empty message in the prompt")
 
     def _file(self, name: str) -> int:
@@ -217,7 +212,7 @@ class DataCheck:
         return self._files.index(name)
 
     def _note_responses(self, slate: Slate, responses: list[int], place: str) -> None:
-        if any(_empty(response[-1]) for response in slate.responses):
+        if any(is_empty(response[-1]) for response in slate.responses):
             self._found["empty responses"].see(place)
         if len(set(responses)) < len(responses):
             self._found["identical responses"].see(place)
@@ -232,7 +227,7 @@ class DataCheck:
         if not known:
             self._found[UNLABELLED[slate.unlabelled()]].see(place)
         prompt = _messages_hash(slate.prompt)
-        empty = [_empty(response[-1]) for response in slate.responses]
+        empty = [is_empty(response[-1]) for response in slate.responses]
         if any(empty[i if p > 0.5 else j] for i, j, (p, _, _) in known if p != 0.5):
             self._found["empty responses preferred"].see(place)
         for i, j, (p, _, _) in known:

@@ -27,7 +27,7 @@ from plaudit.evaluation.sections import (
 )
 from plaudit.evaluation.verdict import comparison, verdict
 from plaudit.statistics.intervals import smallest_difference
-from plaudit.types import Pair, Scorer, Slate, messages_id
+from plaudit.types import Pair, Scorer, Slate, is_empty, messages_id
 
 BAD_LIMIT = 0.10  # more bad rows than this, and the numbers do not stand for the data
 Mask = NDArray[np.bool_]
@@ -80,7 +80,9 @@ def evaluate(
     _warn_of_empty_winners(report, slates, table)
     section = probe_section(scorer, usable, PROBES if probes else ALWAYS)
     report.sections.append(section)
-    report.warnings += [f"probe: {note}" for _, _, note in section.lines if note]
+    winners = [f"{name} {note}" for name, _, note in section.lines if note]
+    if winners:
+        report.warnings.append(f"hacks beat the response they are made from: {', '.join(winners)}")
     return report
 
 
@@ -230,10 +232,10 @@ def _warn_of_empty_winners(report: Report, slates: Sequence[Slate], table: Score
     places = []
     for slate in slates:
         scores = table.of(slate)
-        if len(scores) > 1 and np.isfinite(scores).any():
-            best = slate.responses[int(np.nanargmax(scores))][-1]
-            if not best.text.strip() and not best.fields and isinstance(best.content, str):
-                places.append(str(slate.source))
+        if len(scores) < 2 or np.isnan(scores).all():
+            continue
+        if is_empty(slate.responses[int(np.nanargmax(scores))][-1]):
+            places.append(str(slate.source))
     if places:
         report.warnings.append(
             f"an empty response scores highest in {len(places):,} rows: {', '.join(places[:3])}"

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
-from plaudit.data.bag_of_words import NOTHING_BEYOND_WORDS
 from plaudit.statistics.bradley_terry import log_loss, sigmoid
 from plaudit.statistics.intervals import Interval, cluster_bootstrap
 from plaudit.types import Pair
@@ -110,12 +109,12 @@ METRICS: dict[str, Metric] = {
     ),
     "length baseline": Metric(
         _length_baseline,
-        "accuracy of always the longer response, or always the shorter, whichever is better here",
+        "accuracy of always the longer response, or the shorter if that is better",
         headline=True,
     ),
     "bag of words": Metric(
         lambda d: credit(d.words, d.p),
-        f"accuracy of words alone, fitted on other prompts: {NOTHING_BEYOND_WORDS}",
+        "accuracy of words alone, fitted on other prompts",
         headline=True,
     ),
     "log-loss": Metric(lambda d: log_loss(d.margin, d.p), "0.693 = chance", True, True),

@@ -54,7 +54,7 @@ def probe_section(
         margin = margin[np.isfinite(margin)]
         wins = float((margin > 0).sum() + 0.5 * (margin == 0).sum())
         interval = wilson(wins, len(margin))
-        note = f"{name}: wins in more than {ALLOWED:.0%}" if interval.value > ALLOWED else ""
+        note = f"wins in more than {ALLOWED:.0%}" if interval.value > ALLOWED else ""
         lines.append((name, interval, note))
     note = "The hack against the response it is made from." + (
         "" if len(probes) > 1 else " More are tried with --probes."

@@ -38,10 +38,10 @@ def verdict(data: Judged) -> str:
     lost = [name for name, d in differences.items() if d.high < 0 or d.low == d.high == 0]
     open_ = [name for name in differences if name not in beaten + lost]
     if lost:
-        head = f"Does not beat {_named(lost)}"
+        head = f"Does not beat {_named(lost, ' or ')}"
         head += f": {NOTHING_BEYOND_WORDS}" if "bag of words" in lost else ""
     elif open_:
-        head = f"Can't tell whether the model beats {_named(open_)}"
+        head = f"Can't tell whether the model beats {_named(open_, ' or ')}"
         head += max((_advice(differences[name]) for name in open_), key=len)
     else:
         head = f"Beats {_named(beaten)}"
@@ -83,8 +83,8 @@ def learning_curve(points: Sequence[tuple[int, Judged]]) -> str:
     )
 
 
-def _named(baselines: Sequence[str]) -> str:
-    return " and ".join(f"the {name.removesuffix(' baseline')} baseline" for name in baselines)
+def _named(baselines: Sequence[str], between: str = " and ") -> str:
+    return between.join(name.replace("length", "the length") for name in baselines)
 
 
 def _signed(interval: Interval) -> str:
