@@ -80,9 +80,9 @@ def evaluate(
     _warn_of_empty_winners(report, slates, table)
     section = probe_section(scorer, usable, PROBES if probes else ALWAYS)
     report.sections.append(section)
-    winners = [f"{name} {note}" for name, _, note in section.lines if note]
+    winners = [name for name, _, note in section.lines if note]
     if winners:
-        report.warnings.append(f"hacks beat the response they are made from: {', '.join(winners)}")
+        report.warnings.append(f"hacks that win too often: {', '.join(winners)}")
     return report
 
 
@@ -150,7 +150,7 @@ def _without_seen(
         )
     elif seen.any():
         rest = values.at(~seen)
-        report.verdict = f"On prompts it was not trained on: {verdict(rest)}"
+        report.verdict = f"{verdict(rest)} This is on prompts that it was not trained on."
         unseen = Report("", {})
         section = metric_section(unseen, rest)
         report.numbers |= {f"{name}, unseen prompts": v for name, v in unseen.numbers.items()}

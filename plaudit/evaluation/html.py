@@ -20,11 +20,9 @@ def page(results: Results) -> str:
         parts.append(f'<p class="verdict">{escape(results.verdict)}</p>')
     parts += [_facts(results), _tiles(results)]
     parts += [f'<p class="warn">{escape(text)}</p>' for text in results.warnings]
-    drawn = [_card(*figure) for figure in figures(results)]
-    drawn += [_card(s.title, bars(s)) for s in results.sections if s.reference is not None]
-    if drawn:
-        parts.append(f'<div class="grid">{"".join(drawn)}</div>')
-    parts += [_section(section) for section in results.sections]
+    cards = [_card(*figure) for figure in figures(results)]
+    cards += [_section(section) for section in results.sections]
+    parts.append(f'<div class="columns">{"".join(cards)}</div>')
     if results.dropped:
         items = ", ".join(f"{count:,} {escape(why)}" for why, count in results.dropped.items())
         parts.append(_card("Dropped", f"<p>{items}</p>"))
@@ -73,7 +71,9 @@ def _section(section: Section) -> str:
         )
     head = '<tr><th></th><th></th><th>95 % interval</th><th class="n">n</th></tr>'
     note = f'<p class="note">{escape(section.note)}</p>' if section.note else ""
-    return _card(section.title, f"<table>{head if intervals else ''}{''.join(rows)}</table>{note}")
+    chart = "" if section.reference is None else bars(section)
+    table = f"<table>{head if intervals else ''}{''.join(rows)}</table>"
+    return _card(section.title, chart + table + note)
 
 
 def _mistake(mistake: Mistake) -> str:

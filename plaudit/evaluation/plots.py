@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from plaudit.evaluation.metrics import Floats, Judged, credit, mean, measure
-from plaudit.evaluation.results import Curve, Results, Section
+from plaudit.evaluation.results import TOO_FEW, Curve, Results, Section
 from plaudit.statistics.calibration import reliability
 from plaudit.statistics.intervals import Interval, wilson
 
 WIDTH, HEIGHT = 480, 300
-LEFT, RIGHT, TOP, BOTTOM = 54, 14, 26, 44
+LEFT, RIGHT, TOP, BOTTOM = 66, 14, 26, 44
 
 
 class Figure(NamedTuple):
@@ -104,7 +104,7 @@ class Plot:
 
     def value(self, x: float, value: Interval, tip: str) -> None:
         """A dot with its interval."""
-        if math.isfinite(value.low):
+        if value.groups >= TOO_FEW:
             self.line([(x, value.low), (x, value.high)], "whisker")
         self.dot(x, value.value, tip=f"{tip}: {value}, n = {value.n:,}")
 
@@ -170,13 +170,13 @@ def bars(section: Section) -> str:
         parts.append(f'<text x="{x(tick):.1f}" y="{bottom + 16}" class="mid">{tick:g}</text>')
     for number, (name, value) in enumerate(rows):
         y = 8 + step * number
-        short = name if len(name) <= 25 else name[:24] + "…"
+        short = name if len(name) <= 22 else name[:21] + "…"
         parts.append(f'<text x="{left - 8}" y="{y + 13}" class="end">{escape(short)}</text>')
         parts.append(
             f'<rect class="blue" x="{left}" y="{y + 2}" width="{x(value.value) - left:.1f}" '
             f'height="{step - 9}"><title>{escape(name)}: {value}, n = {value.n:,}</title></rect>'
         )
-        if math.isfinite(value.low):
+        if value.groups >= TOO_FEW:
             middle = y + 2 + (step - 9) / 2
             parts.append(
                 f'<path class="whisker" d="M{x(value.low):.1f} {middle}H{x(value.high):.1f}"/>'
