@@ -7,8 +7,6 @@ from typing import Literal
 
 from plaudit.errors import UsageError
 
-__all__ = ["AddConfig", "CollectConfig", "ExportConfig", "StudySettings", "TrainConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -49,6 +47,76 @@ class TrainConfig:
             raise UsageError(f"--max-length must be at least 16, found {self.max_length}")
         if self.tune != "head":
             raise UsageError(f"--tune must be head, found {self.tune!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckConfig:
+    """What `check` can be told. Raises UsageError on a value that cannot be used."""
+
+    format: str | None = None
+    """Format of DATA, detected when not given."""
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    split: str | None = None
+    """Split of a Hugging Face data set."""
+    base: str | None = None
+    """Also count tokens, shared prefixes and cuts with this base's tokenizer."""
+    max_length: int = 2048
+    """Tokens of a conversation, with --base."""
+
+    def __post_init__(self) -> None:
+        _check_length(self.max_length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What `evaluate` can be told. Raises UsageError on a value that cannot be used."""
+
+    against: str | None = None
+    """A second MODEL: the paired difference on the same pairs."""
+    probes: bool = False
+    """Also score twisted responses: repeated, flattering, refusing and so on."""
+    format: str | None = None
+    """Format of DATA, detected when not given."""
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    split: str | None = None
+    """Split of a Hugging Face data set."""
+    max_length: int | None = None
+    """Tokens of a conversation; the model's own limit when not given. Every cut is counted."""
+    dtype: str | None = None
+    """float32 or bfloat16; the faster of both here when not given."""
+
+    def __post_init__(self) -> None:
+        _check_length(self.max_length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig:
+    """What `score` can be told. Raises UsageError on a value that cannot be used."""
+
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response=answer."""
+    split: str | None = None
+    """Split of a Hugging Face data set."""
+    max_length: int | None = None
+    """Tokens of a conversation; the model's own limit when not given. Every cut is in `note`."""
+    dtype: str | None = None
+    """float32 or bfloat16; the faster of both here when not given."""
+    pairs: bool = False
+    """Of two responses also the `probability` that the first beats the second."""
+    best_of: bool = False
+    """Of several responses also the `probability` that the `best` one is the best."""
+
+    def __post_init__(self) -> None:
+        _check_length(self.max_length)
+        if self.pairs and self.best_of:
+            raise UsageError("--pairs and --best-of both give `probability`: take one of them")
+
+
+def _check_length(max_length: int | None) -> None:
+    if max_length is not None and max_length < 16:
+        raise UsageError(f"--max-length must be at least 16, found {max_length}")
 
 
 REASONS = (

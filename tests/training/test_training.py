@@ -15,7 +15,6 @@ from plaudit.errors import DataError, ModelError, UsageError
 from plaudit.samples import SUPPORT_DESK
 from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.calibration import temperature
-from plaudit.statistics.intervals import Interval
 from plaudit.training.dataset import prompt_folds
 from plaudit.training.frozen.head import PRIOR_STDS, Selection, fit, labels, select, smoothed
 from plaudit.training.frozen.layer_search import (
@@ -26,7 +25,6 @@ from plaudit.training.frozen.layer_search import (
     portions,
     shuffled,
 )
-from plaudit.training.report import _more_labels
 from plaudit.types import Pair, Source
 
 from ..conftest import talk
@@ -249,14 +247,6 @@ def test_margins_of_pairs_that_are_all_right_grow_with_the_log_of_their_number(r
         margin = size * (1 + 0.1 * rng.random(right))
         scale = margin / temperature(margin, np.ones(right), np.ones(right))
         assert low < np.median(scale) < low + 4
-
-
-def test_the_learning_curve_says_no_more_than_its_interval():
-    assert "may lower it by about 0.070" in _more_labels(Interval(0.1, 0.05, 0.15, 400, 100))
-    assert "did not help" in _more_labels(Interval(-0.1, -0.15, -0.05, 400, 100))
-    unknown = _more_labels(Interval(0.01, -0.09, 0.11, 24, 24))
-    assert "cannot be told with 24 held-out pairs; about 1,200 would" in unknown
-    assert "would bring little" in _more_labels(Interval(0.001, -0.003, 0.004, 5000, 900))
 
 
 def test_a_wrong_setting_names_those_that_there_are():
