@@ -112,7 +112,7 @@ class _Static(StaticFiles):
 
 def _templates() -> Environment:
     environment = Environment(
-        loader=PackageLoader("plaudit.study"),
+        loader=PackageLoader("plaudit.study_app"),
         autoescape=select_autoescape(),
         undefined=StrictUndefined,
         trim_blocks=True,

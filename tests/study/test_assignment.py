@@ -60,6 +60,8 @@ def test_many_at_once_never_hold_a_slot_twice(study):
     for thread in threads:
         thread.join()
     assert errors == []
+    for who in people:  # a thread stops at a slot that another one holds at that moment
+        judge(study, who, count=60)
     votes = Counter(judgment.comparison for judgment in study.judgments())
     assert len(votes) == 40
     assert set(votes.values()) == {2}
