@@ -35,7 +35,7 @@ def judged(study):
 
 
 def test_pairs_carry_votes_and_are_read_back_as_they_are(judged, tmp_path):
-    done = judged.export(tmp_path / "out", probability="vote_share")
+    done = judged.export(tmp_path / "out", aggregate="vote_share")
     found = lines(tmp_path / "out" / "train.jsonl")
     assert done.files == {"train.jsonl": len(found)}
     assert sum(done.dropped.values()) + len(found) == 12
@@ -52,7 +52,7 @@ def test_pairs_carry_votes_and_are_read_back_as_they_are(judged, tmp_path):
 
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_every_annotator_model_can_give_the_probabilities(judged, tmp_path, model):
-    judged.export(tmp_path / "out", probability=model)
+    judged.export(tmp_path / "out", aggregate=model)
     for row in lines(tmp_path / "out" / "train.jsonl"):
         assert 0 <= row["p"] <= 1
         if row["votes_a"] == 2:
@@ -62,7 +62,7 @@ def test_every_annotator_model_can_give_the_probabilities(judged, tmp_path, mode
 
 
 def test_trl_rows_are_conversational_and_ties_go_beside(judged, tmp_path):
-    judged.export(tmp_path / "out", format="trl", probability="vote_share")
+    judged.export(tmp_path / "out", format="trl", aggregate="vote_share")
     rows = lines(tmp_path / "out" / "train.jsonl")
     assert all("good" in row["chosen"][0]["content"] for row in rows)
     assert all(row["prompt"][0]["role"] == "user" and row["margin"] > 0 for row in rows)
@@ -138,8 +138,8 @@ def test_an_annotator_can_be_left_out(judged, tmp_path):
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(study, tmp_path):
-    with pytest.raises(UsageError, match="dawid_skene"):
-        study.export(tmp_path / "out", probability="oracle")
+    with pytest.raises(UsageError, match="vote_share"):
+        study.export(tmp_path / "out", aggregate="oracle")
     with pytest.raises(UsageError, match="pairs, trl, raw or dataset"):
         ExportConfig(format="csv")
 
@@ -242,5 +242,5 @@ def test_a_newer_raw_export_adds_what_has_changed_since(tmp_path):
     with Study(tmp_path / "b.db") as second:
         second.add(tmp_path / "one" / "raw.jsonl")
         assert second.add(tmp_path / "two" / "raw.jsonl").labels == 1
-        assert second.counts()["asked"] == 0
+        assert second.counts()["remaining"] == 0
         assert second.export(tmp_path / "three", format="raw").sha256 == judged_again.sha256

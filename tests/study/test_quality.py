@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plaudit.study.quality import Watch
+from plaudit.study.quality import OverviewUpdater
 from tests.study.conftest import fill, judge, person, prefers_good
 
 RANDOM = np.random.default_rng(0)
@@ -20,7 +20,7 @@ def noisy(share):
 
 
 def overview(study):
-    return Watch(study.database).refresh()
+    return OverviewUpdater(study.database).refresh()
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_counts(study):
     judge(study, person(study), prefers_good, 4)
     judge(study, person(study), prefers_good, 2)
     found = overview(study)
-    assert (found.comparisons, found.judged, found.complete, found.asked) == (6, 4, 2, 6)
+    assert (found.comparisons, found.judged, found.complete, found.remaining) == (6, 4, 2, 6)
     assert found.last_hour == 6
     assert found.answers["left"] + found.answers["right"] == 6
     assert found.by_day[-1][1] == 6
@@ -125,7 +125,7 @@ def test_a_refresh_reads_what_is_new_and_forgets_what_is_superseded(study):
 
     fill(study, 5)
     who = person(study)
-    watch = Watch(study.database)
+    watch = OverviewUpdater(study.database)
     judge(study, who, "left", 3)
     assert watch.refresh().judged == 3
     judge(study, who, "left")
@@ -137,7 +137,7 @@ def test_a_refresh_reads_what_is_new_and_forgets_what_is_superseded(study):
 def test_the_thread_keeps_it_fresh_and_stops(study):
     import time
 
-    watch = Watch(study.database, every=0.05)
+    watch = OverviewUpdater(study.database, every=0.05)
     watch.start()
     fill(study, 2)
     for _ in range(100):

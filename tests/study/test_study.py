@@ -21,7 +21,7 @@ def test_adding_the_same_data_again_adds_nothing(study, rows):
     assert (first.comparisons, first.labels, first.dropped) == (2, 2, {"unreadable": 1})
     assert (second.comparisons, second.known, second.labels) == (0, 2, 0)
     assert "data.jsonl:3" in first.problems[0]
-    assert study.counts() == {"comparisons": 2, "judgments": 2, "asked": 2}
+    assert study.counts() == {"comparisons": 2, "judgments": 2, "remaining": 2}
 
 
 def test_a_comparison_is_the_same_whichever_way_round(study, rows):
@@ -79,7 +79,7 @@ def test_gold_leaves_the_open_queue(study, rows):
     added = study.add(rows([PAIR, {**PAIR, "prompt": "Bye", "label": "skip"}]), labels="gold")
     assert added.labels == 1
     assert added.dropped == {"no certain answer, not made gold": 1}
-    assert study.counts()["asked"] == 1
+    assert study.counts()["remaining"] == 1
 
 
 def test_personal_data_is_counted_and_masked_on_request(study, rows):
@@ -130,7 +130,7 @@ def test_what_cannot_be_compared_says_so(study):
 def test_settings_move_the_slots_and_are_audited(study):
     fill(study, 3)
     study.change(overlap=3, question="Which?")
-    assert study.counts()["asked"] == 9
+    assert study.counts()["remaining"] == 9
     assert study.settings.question == "Which?"
     with pytest.raises(UsageError, match="overlap must lie in 1 to 100"):
         study.change(overlap=0)

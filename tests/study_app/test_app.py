@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from plaudit.config import CollectConfig
 from plaudit.study.accounts import invite
 from plaudit.study_app.app import create_app
-from plaudit.web.security import RateLimit
+from plaudit.web.limits import RateLimit
 from tests.study.conftest import csrf_of, fill, judge, person, prefers_good
 
 PASSWORD = "correct horse battery"
@@ -123,13 +123,13 @@ def test_requests_without_the_token_or_from_elsewhere_are_refused(study):
 
 
 def test_roles(study):
-    annotator, reader = Browser(study), Browser(study, "reader")
+    annotator, viewer = Browser(study), Browser(study, "viewer")
     assert annotator.client.get("/owner").status_code == 403
     assert annotator.form("/owner/invite", {"role": "owner"}).status_code == 403
-    assert reader.client.get("/owner").status_code == 200
-    for page in ("queue", "gold", "export", "setup", "export/raw.zip"):
-        assert reader.client.get(f"/owner/{page}").status_code == 403
-    assert reader.client.get("/judge").status_code == 403
+    assert viewer.client.get("/owner").status_code == 200
+    for page in ("disagreements", "gold", "export", "setup", "export/raw.zip"):
+        assert viewer.client.get(f"/owner/{page}").status_code == 403
+    assert viewer.client.get("/judge").status_code == 403
 
 
 def test_every_response_forbids_what_is_outside(study):
@@ -305,13 +305,13 @@ def test_disagreements_are_queued_and_resolved(study):
     judge(study, one, prefers_good, 12)
     judge(study, two, lambda item: "right" if prefers_good(item) == "left" else "left", 12)
     owner = Browser(study, "owner")
-    owner.app.state.desk.watch.refresh()
-    page = owner.client.get("/owner/queue").text
+    owner.app.state.plaudit.updater.refresh()
+    page = owner.client.get("/owner/disagreements").text
     assert "gpt" not in page
-    (first, *_) = re.findall(r"/owner/queue/(\d+)", page)
-    done = owner.form(f"/owner/queue/{first}", {"answer": "a", "key": uuid.uuid4().hex})
+    (first, *_) = re.findall(r"/owner/disagreements/(\d+)", page)
+    done = owner.form(f"/owner/disagreements/{first}", {"answer": "a", "key": uuid.uuid4().hex})
     assert "Resolved" in done.text
-    assert f'/owner/queue/{first}"' not in owner.client.get("/owner/queue").text
+    assert f'/owner/disagreements/{first}"' not in owner.client.get("/owner/disagreements").text
 
 
 def test_gold_is_promoted_and_dropped_from_the_page(study):
@@ -329,10 +329,10 @@ def test_annotators_are_barred_and_erased_and_a_reader_sees_no_names(study):
     client = TestClient(create_app(study))
     data = {"name": "Jo Doe", "email": "jo@example.com", "password": PASSWORD}
     client.post(f"/join/{link(study)}", data=data)
-    owner, reader = Browser(study, "owner"), Browser(study, "reader")
+    owner, viewer = Browser(study, "owner"), Browser(study, "viewer")
     page = owner.client.get("/owner/annotators").text
     assert "Jo Doe" in page
-    assert "Jo Doe" not in reader.client.get("/owner/annotators").text
+    assert "Jo Doe" not in viewer.client.get("/owner/annotators").text
     (number,) = re.findall(r"annotators/(\d+)/erase", page)
     assert owner.form(f"/owner/annotators/{number}/active", {"active": "false"}).status_code == 204
     assert client.get("/judge", follow_redirects=False).status_code == 303
@@ -345,10 +345,10 @@ def test_the_progress_page_is_never_older_than_half_a_minute(study):
     with TestClient(app) as client:  # runs the watch
         client.post(f"/join/{link(study, 'owner')}")
         judge(study, person(study), "left", 3)
-        app.state.desk.watch.refresh()
+        app.state.plaudit.updater.refresh()
         page = client.get("/owner/numbers").text
         assert re.search(r"<strong>3</strong><span>judged at least once", page)
-        assert app.state.desk.watch._every <= 15
+        assert app.state.plaudit.updater._every <= 15
 
 
 def test_large_bodies_are_refused_before_they_are_read(study):
@@ -385,7 +385,7 @@ def test_texts_that_no_database_holds_are_made_storable(where, tmp_path, bad):
         assert browser.api("/api/votes", huge).status_code == 422
 
 
-@pytest.mark.parametrize("path", ["/owner/queue?page=-1", f"/owner/gold?page={10**30}"])
+@pytest.mark.parametrize("path", ["/owner/disagreements?page=-1", f"/owner/gold?page={10**30}"])
 def test_odd_page_numbers_are_refused_not_crashed_on(study, path):
     assert Browser(study, "owner").client.get(path).status_code == 422
 
@@ -422,7 +422,7 @@ def test_a_link_can_be_revoked_and_a_signed_in_person_is_warned(study):
 
 def test_reports_reach_the_owner(study):
     vote(Browser(study), "skip", report="harmful: it insults")
-    assert "harmful: it insults" in Browser(study, "owner").client.get("/owner/queue").text
+    assert "harmful: it insults" in Browser(study, "owner").client.get("/owner/disagreements").text
 
 
 def test_gold_no_more_is_asked_again(study):

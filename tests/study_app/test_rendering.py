@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from plaudit.study_app.rendering import render_markdown, render_turns
+from plaudit.study_app.rendering import render_markdown, render_messages
 from plaudit.types import Message
 
 XSS = [
@@ -86,5 +86,5 @@ def test_images_become_their_words():
 
 def test_long_and_odd_texts_render_whole():
     text = "word " * 8000 + "\u202eשלום 😀 end"
-    html = render_turns((Message("assistant", text),))[0]["html"]
+    html = render_messages((Message("assistant", text),))[0]["html"]
     assert "😀 end" in html

@@ -1,30 +1,17 @@
-"""The first schema, with the triggers that keep judgments and the audit append-only."""
+"""The schema of plaudit 0.1, frozen as SQL, with the triggers that keep judgments append-only."""
+
+from pathlib import Path
 
 from alembic import op
-
-from plaudit.study.schema import metadata
 
 revision = "0001"
 down_revision = None
 
-APPEND_ONLY = ("judgment", "audit")
-
 
 def upgrade() -> None:
-    connection = op.get_bind()
-    metadata.create_all(connection)
-    sqlite = connection.dialect.name == "sqlite"
-    if not sqlite:
-        op.execute(
-            "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
-            "$$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+    dialect = op.get_bind().dialect.name
+    script = Path(__file__).with_name(f"0001_{dialect}.sql").read_text(encoding="utf-8")
+    for statement in script.split("\n\n"):
+        op.get_bind().exec_driver_sql(
+            statement.replace("%", "%%") if dialect != "sqlite" else statement
         )
-    for table in APPEND_ONLY:
-        for change in ("UPDATE", "DELETE"):
-            name = f"{table}_{change.lower()}_refused"
-            body = (
-                f"BEGIN SELECT RAISE(ABORT, '{table} is append-only'); END"
-                if sqlite
-                else "FOR EACH ROW EXECUTE FUNCTION refuse_change()"
-            )
-            op.execute(f"CREATE TRIGGER {name} BEFORE {change} ON {table} {body}")
