@@ -54,11 +54,12 @@ def unresolved(db: Connection, comparisons: Iterable[int]) -> list[int]:
 # ---------------------------------------------------------------------------------- gold
 
 
-def gold(db: Connection, offset: int, limit: int) -> list[int]:
-    """Gold comparisons, in the order of the queue."""
+def gold(db: Connection, offset: int, limit: int) -> tuple[int, list[int]]:
+    """How many gold comparisons there are, and some of them in the order of the queue."""
     c = s.comparison.c
     query = select(c.id).where(s.IS_GOLD).order_by(c.queue_position, c.id)
-    return [*db.scalars(query.offset(offset).limit(limit))]
+    total = db.scalar(select(s.progress.c.gold)) or 0
+    return total, [*db.scalars(query.offset(offset).limit(limit))]
 
 
 def gold_candidates(db: Connection, limit: int = 10) -> list[int]:

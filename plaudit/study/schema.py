@@ -222,8 +222,6 @@ judgment = Table(
     Column("answer", String(16), nullable=False),  # a, b, tie, both_bad, skip, withdrawn
     Column("strength", Integer),  # 1 to 3
     Column("left", String(1)),
-    # A probability that a is better, where data brought one; `answer` is its side.
-    Column("p", Float),
     Column("reasons", JSON, nullable=False, default=list),
     Column("rationale", Text, nullable=False, default=""),
     Column("report", Text, nullable=False, default=""),  # a problem with the question itself
@@ -234,6 +232,8 @@ judgment = Table(
     Column("late", Boolean, nullable=False, default=False),
     _link("supersedes", "judgment", nullable=True),
     _created(),
+    # The probability that a is better, where data brought one; `answer` is its side.
+    Column("p", Float),
     UniqueConstraint("supersedes"),
     CheckConstraint("kind IN ('vote', 'retest', 'imported', 'resolution')", name="kind"),
     CheckConstraint("answer IN ('a', 'b', 'tie', 'both_bad', 'skip', 'withdrawn')", name="answer"),

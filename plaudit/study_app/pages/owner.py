@@ -61,11 +61,12 @@ def _disagreements(db: Connection, state: AppState, me: Session, page: int) -> V
 
 
 def _gold(db: Connection, state: AppState, me: Session, page: int) -> Values:
-    shown = review.gold(db, page * ON_PAGE, ON_PAGE + 1)
+    total, shown = review.gold(db, page * ON_PAGE, ON_PAGE)
     return {
-        "cards": [_card(review.card(db, comparison)) for comparison in shown[:ON_PAGE]],
+        "total": total,
+        "cards": [_card(review.card(db, comparison)) for comparison in shown],
         "candidates": [_card(review.card(db, key)) for key in review.gold_candidates(db)],
-        "more": len(shown) > ON_PAGE,
+        "more": total > (page + 1) * ON_PAGE,
     }
 
 
@@ -98,9 +99,11 @@ class Page:
     path: str
 
     def endpoint(self) -> Callable[..., Response]:
+        allowed_only = Depends(allowed(*self.roles))
+
         def show(
             request: Request,
-            me: Annotated[Session, Depends(allowed(*self.roles))],
+            me: Session = allowed_only,
             page: Annotated[int, Query(ge=0, le=10_000)] = 0,
         ) -> Response:
             state = state_of(request)
