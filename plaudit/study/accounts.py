@@ -10,6 +10,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from argon2 import PasswordHasher
@@ -33,18 +34,9 @@ ROLES = ("owner", "annotator", "viewer")
 SESSION_SECONDS = 14 * 24 * 3600
 SHORTEST_PASSWORD = 10
 
-_ADJECTIVES = """
-amber bold brave bright calm clear crisp dawn deft eager early fair fleet gentle glad golden
-green happy keen kind light lively lucky mellow merry mild neat noble olive proud quick quiet
-rapid royal ruby sharp silver sleek smart snowy solid sunny swift tidy vivid warm wise witty
-young
-""".split()
-_ANIMALS = """
-badger beaver bison crane curlew deer dolphin eagle egret elk falcon ferret finch fox gecko hare
-hawk heron ibex ibis jay kestrel kite koala lark lemur linnet lion lynx marten mole moose newt
-otter owl panda parrot puffin quail raven robin seal shrew sparrow stork swan tern toad turtle
-vole whale wren
-""".split()
+# Adjectives and animals, an empty line between them.
+_WORDS = (Path(__file__).parent / "pseudonyms.txt").read_text(encoding="utf-8").split("\n\n")
+_ADJECTIVES, _ANIMALS = map(str.split, _WORDS)
 
 _passwords = PasswordHasher()
 _NOBODY = _passwords.hash("nobody")  # so that an unknown account takes as long as a known one

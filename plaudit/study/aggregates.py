@@ -14,18 +14,9 @@ from sqlalchemy import Connection, select
 from plaudit.errors import UsageError
 from plaudit.statistics.aggregation import BEST, MODELS, Probabilities, probabilities
 from plaudit.statistics.votes import Votes
+from plaudit.study import judgment_table as codes
 from plaudit.study import schema as s
-from plaudit.study.judgment_table import (
-    BOTH_BAD,
-    IMPORTED,
-    RESOLUTION,
-    TIE,
-    VOTE,
-    Floats,
-    Integers,
-    JudgmentTable,
-    Mask,
-)
+from plaudit.study.judgment_table import Floats, Integers, JudgmentTable, Mask
 
 CERTAIN = (1.0, 0.0, 0.5)  # p of the answers a, b and tie
 
@@ -66,9 +57,9 @@ class Aggregates:
         a, b, tie, bad, given = (int(n) for n in self._counts[at])
         p, strength = float(self._p[at]), float(self._strength[at])
         resolved = self._resolved.get(comparison)
-        if resolved is not None and resolved <= TIE:
+        if resolved is not None and resolved <= codes.TIE:
             p = CERTAIN[resolved]
-        both_bad = bad > a + b + tie + given if resolved is None else resolved == BOTH_BAD
+        both_bad = bad > a + b + tie + given if resolved is None else resolved == codes.BOTH_BAD
         known = None if np.isnan(strength) else round(strength, 4)
         return Aggregate(p, a, b, tie, given, known, both_bad)
 
@@ -92,8 +83,12 @@ def aggregate(db: Connection, model: str = "auto", without: tuple[str, ...] = ()
     table.refresh(db)
     rows = table.rows
     stands = table.stands & ~np.isin(rows["annotator"], [known[name] for name in without])
-    counted = stands & np.isin(rows["kind"], (VOTE, IMPORTED)) & (rows["answer"] <= BOTH_BAD)
-    return _aggregates(table, counted, stands & (rows["kind"] == RESOLUTION), name)
+    counted = (
+        stands
+        & np.isin(rows["kind"], (codes.VOTE, codes.IMPORTED))
+        & (rows["answer"] <= codes.BOTH_BAD)
+    )
+    return _aggregates(table, counted, stands & (rows["kind"] == codes.RESOLUTION), name)
 
 
 def _aggregates(table: JudgmentTable, counted: Mask, resolution: Mask, model: str) -> Aggregates:

@@ -106,6 +106,7 @@ def _counted(rows: Iterable[Row], total: int, progress: Progress | None) -> Iter
 
 # ------------------------------------------------------------------------- rows of the store
 
+# What a judgment is beside its links, in a raw export and in the table alike.
 JUDGMENT = (
     *("key", "kind", "answer", "strength", "left", "p", "reasons", "rationale", "report"),
     *("active_ms", "wall_ms", "first_input_ms", "guideline", "late", "created_at"),

@@ -33,19 +33,9 @@ from plaudit.statistics.annotator_quality import (
     too_fast,
 )
 from plaudit.statistics.intervals import Interval
+from plaudit.study import judgment_table as codes
 from plaudit.study.database import Database
-from plaudit.study.judgment_table import (
-    BOTH_BAD,
-    RESOLUTION,
-    RETEST,
-    SKIP,
-    TIE,
-    VOTE,
-    A,
-    Integers,
-    JudgmentTable,
-    Mask,
-)
+from plaudit.study.judgment_table import Integers, JudgmentTable, Mask
 from plaudit.study.schema import progress
 from plaudit.study.study import settings_of
 
@@ -102,20 +92,20 @@ def assess(
 ) -> Overview:
     """Everything the owner's pages show."""
     rows, stands = table.rows, table.stands
-    vote = stands & (rows["kind"] == VOTE)
+    vote = stands & (rows["kind"] == codes.VOTE)
     counted = vote & ~table.gold
-    judged = np.unique(rows["comparison"][counted & (rows["answer"] != SKIP)])
+    judged = np.unique(rows["comparison"][counted & (rows["answer"] != codes.SKIP)])
     sample, model_sample = (
         counted & np.isin(rows["comparison"], judged[-size:]) for size in (SAMPLE, MODEL_SAMPLE)
     )
-    resolved = np.unique(rows["comparison"][stands & (rows["kind"] == RESOLUTION)])
-    queue, disagreements = _queue(rows[counted & (rows["answer"] < TIE)], resolved)
+    resolved = np.unique(rows["comparison"][stands & (rows["kind"] == codes.RESOLUTION)])
+    queue, disagreements = _queue(rows[counted & (rows["answer"] < codes.TIE)], resolved)
     annotators = _annotators(table, vote, model_sample, settings)
     recent = rows["created_at"][vote]
     toward = table.value * rows["side"]
     answers = {"left": counted & (toward > 0), "right": counted & (toward < 0)} | {
         name: counted & (rows["answer"] == code)
-        for name, code in (("tie", TIE), ("both_bad", BOTH_BAD), ("skip", SKIP))
+        for name, code in (("tie", codes.TIE), ("both_bad", codes.BOTH_BAD), ("skip", codes.SKIP))
     }
     return Overview(
         at=now,
@@ -127,7 +117,7 @@ def assess(
         last_hour=int((recent > now - 3600).sum()),
         last_day=int((recent > now - 86400).sum()),
         by_day=_by_day(recent, now),
-        retests=int((stands & (rows["kind"] == RETEST)).sum()),
+        retests=int((stands & (rows["kind"] == codes.RETEST)).sum()),
         gold=counts["gold"],
         agreement=_agreement(table, sample),
         annotators=annotators,
@@ -148,7 +138,7 @@ def _agreement(table: JudgmentTable, sample: Mask) -> Agreement | None:
 def _queue(strict: NDArray[np.void], resolved: Integers) -> tuple[list[int], int]:
     """Comparisons with votes for both sides and no resolution, the most divided first."""
     comparisons, at = np.unique(strict["comparison"], return_inverse=True)
-    a = np.bincount(at, strict["answer"] == A, len(comparisons))
+    a = np.bincount(at, strict["answer"] == codes.A, len(comparisons))
     total = np.bincount(at, minlength=len(comparisons))
     divided = (a > 0) & (a < total) & ~np.isin(comparisons, resolved)
     doubt = np.abs(a / np.maximum(total, 1) - 0.5)
@@ -164,10 +154,14 @@ def _annotators(
     rows = table.rows
     people, member = np.unique(rows["annotator"], return_inverse=True)
     count = len(people)
-    said = vote & (rows["answer"] <= BOTH_BAD)
+    said = vote & (rows["answer"] <= codes.BOTH_BAD)
     n, skips, ties = (
         np.bincount(member[mask], minlength=count)
-        for mask in (said, vote & (rows["answer"] == SKIP), said & (rows["answer"] == TIE))
+        for mask in (
+            said,
+            vote & (rows["answer"] == codes.SKIP),
+            said & (rows["answer"] == codes.TIE),
+        )
     )
     bias, runs, lengths = _habits(table, said)
     accuracy = _gold_accuracy(table, said, member, count)
@@ -216,7 +210,7 @@ def _habits(
 def _gold_accuracy(
     table: JudgmentTable, said: Mask, member: Integers, count: int
 ) -> list[Interval]:
-    tested = said & table.tests & (table.rows["answer"] <= TIE)
+    tested = said & table.tests & (table.rows["answer"] <= codes.TIE)
     expected = table.expected(table.rows["comparison"][tested])
     passed = gold_passed(np.sign(table.value[tested]), np.sign(expected), 0)
     return gold_accuracy(member[tested], passed, count)
@@ -240,12 +234,12 @@ def _flags(
 
 def _retests(table: JudgmentTable, said: Mask, member: Integers) -> Retests:
     """Each standing retest beside the standing vote it repeats."""
-    rows, strict = table.rows, table.stands & (table.rows["answer"] <= TIE)
+    rows, strict = table.rows, table.stands & (table.rows["answer"] <= codes.TIE)
 
     def of(at: int) -> tuple[int, int]:
         return int(rows["comparison"][at]), int(member[at])
 
-    again = np.flatnonzero(strict & (rows["kind"] == RETEST)).tolist()
+    again = np.flatnonzero(strict & (rows["kind"] == codes.RETEST)).tolist()
     votes = {of(i): i for i in np.flatnonzero(said & strict).tolist()} if again else {}
     found = [(votes[of(i)], i) for i in again if of(i) in votes]
     first, second = np.array(found, dtype=np.int64).reshape(-1, 2).T

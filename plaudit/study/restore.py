@@ -27,6 +27,7 @@ from plaudit.study.accounts import IMPORTED, new_annotator
 from plaudit.study.answers import TAKES_SLOT
 from plaudit.study.assignment import change_slots
 from plaudit.study.database import Database
+from plaudit.study.export import JUDGMENT
 from plaudit.study.ingest import (
     Added,
     Question,
@@ -148,13 +149,6 @@ def _question(row: Row) -> Question:
     )
 
 
-# What a raw export's judgment and the table share, beside what is linked by id.
-KEPT = (
-    *("key", "kind", "answer", "strength", "left", "p", "reasons", "rationale", "report"),
-    *("active_ms", "wall_ms", "first_input_ms", "guideline", "late", "created_at"),
-)
-
-
 def _restore_judgments(db: Connection, comparisons: Sequence[int], batch: Sequence[Row]) -> int:
     """Judgments in their order in time, each with the assignment it answered; how many."""
     judgments = [
@@ -169,7 +163,7 @@ def _restore_judgments(db: Connection, comparisons: Sequence[int], batch: Sequen
     used: Counter[int] = Counter()
     for comparison, judgment in fresh:
         person = people[judgment["annotator"]]
-        values = {name: judgment[name] for name in KEPT if judgment.get(name) is not None} | {
+        values = {name: judgment[name] for name in JUDGMENT if judgment.get(name) is not None} | {
             "comparison": comparison,
             "annotator": person,
             "assignment": assignments.get((comparison, person, judgment["kind"])),

@@ -68,7 +68,7 @@ def test_only_the_one_sided_is_flagged_for_a_side(crowd):
     study, names = crowd
     facts = {f.id: f for f in overview(study).annotators}
     assert "prefers the left side" in facts[names["left"]].flags
-    assert any("times running" in flag for flag in facts[names["left"]].flags)
+    assert any("times in a row" in flag for flag in facts[names["left"]].flags)
     for name in ("good1", "good2", "good3"):
         assert facts[names[name]].flags == ()
         assert facts[names[name]].seconds == 4.0
@@ -84,8 +84,8 @@ def test_who_clicks_faster_than_anyone_reads_is_flagged(study):
     judge(study, fast, prefers_good, 20, active_ms=500)
     judge(study, slow, prefers_good, 20, active_ms=90_000)
     flags = {f.id: f.flags for f in overview(study).annotators}
-    assert "faster than reading" in flags[fast.id]
-    assert "faster than reading" not in flags[slow.id]
+    assert "faster than reading speed" in flags[fast.id]
+    assert "faster than reading speed" not in flags[slow.id]
 
 
 def test_gold_and_retests_are_scored(sqlite_study, rows):
@@ -104,7 +104,7 @@ def test_gold_and_retests_are_scored(sqlite_study, rows):
     assert facts[sound.id].gold.value == 1.0
     assert facts[sound.id].gold.n > 5
     assert facts[wrong.id].gold.value == 0.0
-    assert any(flag.startswith("gold surely below") for flag in facts[wrong.id].flags)
+    assert any(flag.startswith("gold accuracy below") for flag in facts[wrong.id].flags)
     assert facts[sound.id].consistency.value == 1.0
     assert facts[sound.id].consistency.n > 5
 
