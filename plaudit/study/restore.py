@@ -23,7 +23,7 @@ from plaudit.data.readers.reader import field, prompt_messages, response_message
 from plaudit.data.reading import Reading
 from plaudit.errors import DataError, UsageError
 from plaudit.study import schema as s
-from plaudit.study.accounts import IMPORTED, new_annotator
+from plaudit.study.accounts import IMPORTED, ROLES, new_annotator
 from plaudit.study.answers import TAKES_SLOT
 from plaudit.study.assignment import change_slots
 from plaudit.study.database import Database
@@ -80,7 +80,7 @@ def _study(path: Path) -> dict[str, Any]:
         return {
             "settings": StudySettings(**settings | {"reasons": tuple(settings["reasons"])}),
             "guidelines": [_only(row, GUIDELINE) for row in study["guidelines"]],
-            "annotators": [_only(row, ANNOTATOR) for row in study["annotators"]],
+            "annotators": [_annotator(row) for row in study["annotators"]],
         }
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DataError(f"{path}: not the study.json of a raw export: {error}") from error
@@ -88,6 +88,12 @@ def _study(path: Path) -> dict[str, Any]:
 
 GUIDELINE = {"version": int, "markdown": str, "created_at": (int, float)}
 ANNOTATOR = {"pseudonym": str, "role": str, "active": bool, "created_at": (int, float)}
+
+
+def _annotator(row: Mapping[str, Any]) -> dict[str, Any]:
+    if row["role"] not in (*ROLES, IMPORTED):
+        raise TypeError(f"role {row['role']!r:.40} is not one of {', '.join((*ROLES, IMPORTED))}")
+    return _only(row, ANNOTATOR)
 
 
 def _only(row: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class Study:
     def write_guideline(self, markdown: str, actor: str = "command line") -> int:
         """A new version of the guideline, unless nothing changed; returns its number."""
         with self.database.write() as db:
+            _lock(db)
             version, before = guideline_of(db)
             if markdown.strip() != before.strip():
                 version += 1
@@ -260,7 +261,13 @@ def _refuse_unknown(settings: Mapping[str, Any]) -> None:
         raise UsageError(f"no setting {unknown.pop()!r}; known: {', '.join(sorted(known))}")
 
 
+def _lock(db: Connection) -> None:
+    """One at a time: two owners who save at once must not undo each other's change."""
+    db.execute(select(s.study.c.id).with_for_update())
+
+
 def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySettings:
+    _lock(db)
     before = settings_of(db)
     after = replace(before, **changes)
     if after == before:
