@@ -12,7 +12,6 @@ from starlette.testclient import TestClient
 from plaudit.config import CollectConfig
 from plaudit.study.accounts import invite
 from plaudit.study_app.app import create_app
-from plaudit.web.limits import RateLimit
 from tests.study.conftest import csrf_of, fill, judge, person, prefers_good
 
 PASSWORD = "correct horse battery"
@@ -98,20 +97,6 @@ def test_accounts_sign_in_and_attempts_are_limited(study):
     statuses = [TestClient(client.app).post("/sign-in", data=wrong).status_code for _ in range(12)]
     assert statuses[0] == 400
     assert statuses[-1] == 429
-
-
-def test_rate_limits_forget():
-    limit = RateLimit(2, 0.05)
-    assert [limit.allows("a"), limit.allows("a"), limit.allows("a"), limit.allows("b")] == [
-        True,
-        True,
-        False,
-        True,
-    ]
-    import time
-
-    time.sleep(0.06)
-    assert limit.allows("a")
 
 
 def test_requests_without_the_token_or_from_elsewhere_are_refused(study):
