@@ -141,7 +141,7 @@ class StudySettings:
     name: str = "Which response is better?"
     question: str = "Which response would you rather have got?"
     mode: Literal["fast", "graded"] = "fast"
-    """fast: one key a comparison; graded: seven levels, then Enter."""
+    """fast: one key per comparison; graded: seven levels, then Enter."""
     overlap: int = 1
     """People asked about each comparison."""
     lease_seconds: int = 900
@@ -153,9 +153,9 @@ class StudySettings:
     retest_after: int = 50
     """Comparisons between a question and its retest."""
     gold_floor: float = 0.7
-    """An annotator whose gold accuracy is surely below this is flagged."""
+    """An annotator whose gold accuracy is significantly below this is flagged."""
     reasons: tuple[str, ...] = REASONS
-    """Chips to say why."""
+    """What an annotator can choose as reasons."""
     license_prompts: str = ""
     license_responses: str = ""
     license_judgments: str = ""
@@ -187,15 +187,15 @@ class AddConfig:
     split: str | None = None
     """Split of a Hugging Face data set."""
     pairing: Pairing = "all"
-    """Pairs of K responses: all, each with the next (ring), or one pair a prompt."""
+    """Pairs of K responses: all, each with the next (ring), or one pair per prompt."""
     labels: LabelUse = "import"
-    """Labels in DATA: judgments of `imported`, the certain answers of gold, or nothing."""
+    """Labels in DATA: import them as judgments, make them gold answers, or ignore them."""
     overlap: int | None = None
     """People asked about each comparison added; the study's setting when not given."""
     mask: tuple[Mask, ...] = ()
     """Mask e-mail addresses, numbers and keys (pii), or models that name themselves (models)."""
     in_order: bool = False
-    """Ask in the order of DATA, not in a random one."""
+    """Ask in the order of DATA instead of a random one, before all others."""
 
     def __post_init__(self) -> None:
         if self.pairing not in ("all", "ring", "one"):
@@ -237,17 +237,17 @@ class ExportConfig:
     format: Literal["pairs", "trl", "raw", "dataset"] = "pairs"
     """pairs (vote shares), trl (chosen, rejected, margin), raw (every judgment), dataset (a
     Hugging Face folder of the pairs with its card)."""
-    probability: str = "auto"
+    aggregate: str = "auto"
     """How votes become the probability that a is better: auto (the best on real votes), or a
-    name of statistics.annotators.MODELS."""
+    name of statistics.aggregation.MODELS."""
     test_share: float = 0.0
-    """Share of the prompt groups written to a test file."""
+    """Share of the prompts written to a test file, split as `train` splits them."""
     without: tuple[str, ...] = ()
     """Annotators whose judgments are left out."""
     gold: bool = False
     """Export gold comparisons too."""
     min_votes: int = 1
-    """Comparisons with fewer votes are left out."""
+    """Comparisons with fewer judgments are left out."""
 
     def __post_init__(self) -> None:
         if self.format not in ("pairs", "trl", "raw", "dataset"):
