@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from plaudit.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class DataConfig:
+    """How DATA is read, by every verb that reads it."""
+
+    format: str | None = None
+    """Format of DATA, detected when not given."""
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    label_values: str | None = None
+    """What the values of the label column mean: 0=a,1=b,2=tie."""
+    split: str | None = None
+    """Split of a Hugging Face data set, or sheet of a workbook."""
+
+    def reading(self) -> dict[str, Any]:
+        """These settings as keywords of `data.read`."""
+        return {field.name: getattr(self, field.name) for field in fields(DataConfig)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """How a MODEL is run, by every verb that scores. Raises UsageError on unusable values."""
+
+    max_length: int | None = None
+    """Tokens of a conversation; the model's own limit when not given. Every cut is counted."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the pass; auto takes the faster here, float32 is exact on every machine."""
+    device: str = "auto"
+    """Where the model runs: auto, cpu, cuda, cuda:N or mps."""
+    template: str | None = None
+    """The name of one of several chat templates, or plain."""
+    input: Literal["pair", "text"] | None = None
+    """How an encoder is given a conversation: pair (prompt, response) or text."""
+
+    def __post_init__(self) -> None:
+        _check_length(self.max_length)
+
+    def loading(self) -> dict[str, Any]:
+        """These settings as keywords of `plaudit.load`."""
+        values = {field.name: getattr(self, field.name) for field in fields(ModelConfig)}
+        return values | {"dtype": None if self.dtype == "auto" else self.dtype}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(DataConfig):
     """What `train` can be told. Raises UsageError on a value that cannot be used."""
 
     base: str = "smollm2"
@@ -25,12 +67,6 @@ class TrainConfig:
     pairs five folds are cross-validated, of more a fifth is held out."""
     refit: bool = True
     """Fit the saved head on all rows, after the held-out numbers are taken."""
-    format: str | None = None
-    """Format of DATA, detected when not given."""
-    columns: str | None = None
-    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
-    split: str | None = None
-    """Split of a Hugging Face data set."""
     max_length: int = 2048
     """Tokens of a conversation; of longer ones the oldest messages are cut, never the end."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -50,15 +86,9 @@ class TrainConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckConfig:
+class CheckConfig(DataConfig):
     """What `check` can be told. Raises UsageError on a value that cannot be used."""
 
-    format: str | None = None
-    """Format of DATA, detected when not given."""
-    columns: str | None = None
-    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
-    split: str | None = None
-    """Split of a Hugging Face data set."""
     base: str | None = None
     """Also count tokens, shared prefixes and cuts with this base's tokenizer."""
     max_length: int = 2048
@@ -69,47 +99,30 @@ class CheckConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(DataConfig, ModelConfig):
     """What `evaluate` can be told. Raises UsageError on a value that cannot be used."""
 
     against: str | None = None
     """A second MODEL: the paired difference on the same pairs."""
     probes: bool = False
     """Also score twisted responses: repeated, flattering, refusing and so on."""
-    format: str | None = None
-    """Format of DATA, detected when not given."""
-    columns: str | None = None
-    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
-    split: str | None = None
-    """Split of a Hugging Face data set."""
-    max_length: int | None = None
-    """Tokens of a conversation; the model's own limit when not given. Every cut is counted."""
-    dtype: str | None = None
-    """float32 or bfloat16; the faster of both here when not given."""
-
-    def __post_init__(self) -> None:
-        _check_length(self.max_length)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig:
+class ScoreConfig(ModelConfig):
     """What `score` can be told. Raises UsageError on a value that cannot be used."""
 
     columns: str | None = None
     """Columns of other layouts: prompt=question,response=answer."""
     split: str | None = None
     """Split of a Hugging Face data set."""
-    max_length: int | None = None
-    """Tokens of a conversation; the model's own limit when not given. Every cut is in `note`."""
-    dtype: str | None = None
-    """float32 or bfloat16; the faster of both here when not given."""
     pairs: bool = False
     """Of two responses also the `probability` that the first beats the second."""
     best_of: bool = False
     """Of several responses also the `probability` that the `best` one is the best."""
 
     def __post_init__(self) -> None:
-        _check_length(self.max_length)
+        super().__post_init__()
         if self.pairs and self.best_of:
             raise UsageError("--pairs and --best-of both give `probability`: take one of them")
 
@@ -177,15 +190,9 @@ class StudySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddConfig:
+class AddConfig(DataConfig):
     """What `add` can be told. Raises UsageError on a value that cannot be used."""
 
-    format: str | None = None
-    """Format of DATA, detected when not given."""
-    columns: str | None = None
-    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
-    split: str | None = None
-    """Split of a Hugging Face data set."""
     pairing: Pairing = "all"
     """Pairs of K responses: all, each with the next (ring), or one pair per prompt."""
     labels: LabelUse = "import"

@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from plaudit.cli.output import print_json, progress, say, show
+from plaudit.cli.output import announce, print_json, progress, say, show
 from plaudit.config import CheckConfig
 from plaudit.errors import UsageError, require
 
@@ -46,8 +46,8 @@ def check(
     with progress("rows") as update:
         for which, names in (("train", data), ("test", test)):
             for name in names:
-                reading = read(name, config.format, config.columns, config.split)
-                say(f"{name}: {reading.format}")
+                reading = read(name, **config.reading())
+                announce(reading)
                 for _ in data_check.watch(reading, which):
                     seen += 1
                     if seen % 1000 == 0:

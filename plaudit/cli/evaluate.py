@@ -7,7 +7,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from plaudit.cli.output import check_output, print_json, progress, say, show, write_file
+from plaudit.cli.output import (
+    announce,
+    check_output,
+    describe,
+    print_json,
+    progress,
+    show,
+    write_file,
+)
 from plaudit.config import EvaluateConfig
 from plaudit.errors import require
 
@@ -43,10 +51,12 @@ def evaluate(
     from plaudit.model import load
 
     check_output(html)
-    reading = read(data, config.format, config.columns, config.split)
-    say(f"{data}: {reading.format}")
-    scorer = load(model, config.dtype, config.max_length)
-    other = config.against and load(config.against, config.dtype, config.max_length)
+    reading = read(data, **config.reading())
+    announce(reading)
+    reading.refuse_unread()
+    scorer = load(model, **config.loading())
+    describe(model, scorer)
+    other = config.against and load(config.against, **config.loading())
     with progress("responses") as update:
         report = measure(
             scorer,

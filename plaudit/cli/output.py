@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from plaudit.data.reading import Reading
 from plaudit.errors import PlauditError, UsageError
 from plaudit.types import json_text
 
@@ -28,6 +29,20 @@ class Interrupted(KeyboardInterrupt):
 def say(line: str) -> None:
     """A line about what is going on, on standard error."""
     _errors.print(line, markup=False, soft_wrap=True)
+
+
+def announce(reading: Reading) -> None:
+    """What DATA was read as: its format, its columns, the meaning of its labels."""
+    say(f"{reading.data}: {reading.format}; {reading.columns}")
+    if reading.label is not None and (meaning := str(reading.label)):
+        say(f"{reading.data}: {meaning}")
+
+
+def describe(name: str, scorer: Any) -> None:
+    """How a model is run, and what was done where its folder left a choice."""
+    say(f"{name}: {scorer.how}")
+    for note in scorer.notes:
+        say(f"{name}: {note}")
 
 
 def show(result: Any) -> None:

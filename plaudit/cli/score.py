@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from plaudit.cli.output import BAD_LIMIT, Problems, progress, resumable, say
+from plaudit.cli.output import BAD_LIMIT, Problems, describe, progress, resumable, say
 from plaudit.config import ScoreConfig
 from plaudit.errors import DataError, require
 
@@ -68,7 +68,9 @@ def score(
         raise DataError(f"{data}: no rows")
     run.refuse_if_nothing_fits(first)
     with resumable(_kept(file)), progress("rows") as update:
-        scorer = load(model, config.dtype, config.max_length) if first else None
+        scorer = load(model, **config.loading()) if first else None
+        if scorer is not None:
+            describe(model, scorer)
         for requests in chain([first], run.chunks(source)):
             if requests:
                 lines = list(run.lines(requests, scorer))

@@ -38,6 +38,12 @@ class Classifier(Scoring):
         self._pads = isinstance(renderer, PairRenderer)
         self._batches = model.config.get_text_config().pad_token_id is not None
 
+    @property
+    def how(self) -> str:
+        """The precision that scores are computed with, in words."""
+        dtype = str(self.model.base_model.dtype).removeprefix("torch.")
+        return f"{dtype}, head float32, on {self.model.device}; transformers' own forward"
+
     def score_conversations(self, conversations: Sequence[Conversation]) -> Scores:
         """Raw logits in input order."""
         return score_rendered(self.renderer.render_each(conversations), self._score_ids)

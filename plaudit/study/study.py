@@ -115,7 +115,7 @@ class Study:
         place of the error stays added.
         """
         config = config or AddConfig(**settings)
-        reading = read(str(data), config.format, config.columns, config.split)
+        reading = read(str(data), **config.reading())
         added = Added()
         if reading.format == "study":
             restore(self.database, reading, str(data), self.settings.overlap, added, progress)

@@ -106,11 +106,12 @@ def read_data(data: Any, config: TrainConfig) -> TrainingData:
     check, tally = DataCheck(), Tally()
     pairs: list[Pair] = []
     for each in _sources(data):
-        reading = read(each, config.format, config.columns, config.split)
+        reading = read(each, **config.reading())
+        reading.refuse_unread()
         pairs += pairs_of(check.watch(reading, "train"), tally)
     held_out = None
     if config.test is not None:
-        reading = read(config.test, config.format, config.columns)
+        reading = read(config.test, **config.reading() | {"split": None})
         held_out = pairs_of(check.watch(reading, "test"), tally)
     findings = check.findings()
     findings.raise_if_fatal()
