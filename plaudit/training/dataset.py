@@ -227,7 +227,10 @@ def _why_alike(pair: Pair, ids: Ids, renderer: Renderer) -> str:
     if [m.text for m in a] == [m.text for m in b] and fields:
         return f"the chat template does not show {', '.join(sorted(fields))}"
     if any("</think>" in message.text for message in (*a, *b)):
-        return "the chat template removes the text before </think>, where they differ"
+        return (
+            "the chat template removes the text before </think>, where they differ; take a base "
+            "whose template keeps it"
+        )
     return "the chat template or the tokenizer removes what they differ in"
 
 

@@ -25,13 +25,15 @@ from plaudit.types import Pair
 
 Floats = NDArray[np.float64]
 SHARES = (8, 4, 2, 1)  # of the training pairs: an eighth, a quarter, half, all
+FEWEST = 10  # pairs that a point of the learning curve is fitted on
 WORTH_KNOWING = 0.02  # a change of log-loss that a learning curve should be able to show
 
 
 class HeldOut(NamedTuple):
     """What heads say of M pairs whose prompts they were not fitted on.
 
-    `margins` [4, M] by heads fitted on SHARES of the training pairs, `sizes` how many those are;
+    `margins` [S, M] by heads fitted on growing shares of the training pairs, the last on all,
+    `sizes` how many those are;
     `words` [M] by the bag-of-words baseline; `scores` [2 M] of the responses, from 0 at the mean.
     """
 
@@ -47,11 +49,13 @@ def measure_held_out(
 ) -> HeldOut:
     """Fit on each round's training pairs, as selected on them, and score its held-out ones."""
     parts, sizes = [], []
+    least = min(len(one.train) for one in tokens.rounds)
+    shares = [share for share in SHARES if share == 1 or least // share >= FEWEST]
     for (train, test), selection in zip(tokens.rounds, selections, strict=True):
         values = features.layer(selection.layer)
         x_test = tokens.differences(values, test)
         order = train[shuffled([tokens.pairs[i].group for i in train])]
-        kept = [np.sort(order[: max(10, len(order) // share)]) for share in SHARES]
+        kept = [np.sort(order[: len(order) // share]) for share in shares]
         heads = [
             weights(tokens.differences(values, part), tokens.labels(part), selection)
             for part in kept
@@ -128,14 +132,14 @@ def baselines(report: Report, model: Judged, words: Judged) -> Section:
         ("log-loss, words alone", loss, ""),
         ("model minus words", fall, f"smallest detectable: {smallest_difference(fall):.3f}"),
     ]
-    if gain.low > 0 or fall.high < 0:
-        note = "The model beats words alone on these pairs."
-    elif gain.high < 0 or fall.low > 0:
-        note = "Words alone beat the model: it has learned nothing beyond words."
+    if gain.low > 0:
+        note = "The model is more accurate than words alone on these pairs."
+    elif gain.high < 0:
+        note = "Words alone are more accurate: the model has learned nothing beyond words."
     else:
         note = (
-            "The model cannot be told from words alone on these pairs; a model that does not "
-            "beat them has learned nothing beyond words."
+            "By accuracy the model cannot be told from words alone on these pairs; a model that "
+            "does not beat them has learned nothing beyond words."
         )
     return Section("Baselines on the same held-out pairs", lines, note)
 
@@ -155,7 +159,7 @@ def _learning_curve(sizes: list[int], curve: list[Judged], report: Report) -> Se
         (f"{n:,} pairs", value, f"log-loss {loss.value:.3f}")
         for n, value, loss in zip(sizes, accuracy, losses, strict=True)
     ]
-    note = _more_labels(_difference(curve[-2], curve[-1], "log-loss"))
+    note = _more_labels(_difference(curve[-2], curve[-1], "log-loss")) if len(curve) > 1 else ""
     return Section("Held-out accuracy by training pairs", lines, note)
 
 
