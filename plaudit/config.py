@@ -37,6 +37,8 @@ class TrainConfig:
     """Tokens of a conversation; of longer ones the oldest messages are cut, never the end."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the pass; auto races both on this machine."""
+    device: str = "auto"
+    """Where the backbone runs: auto, cpu, cuda, cuda:N or mps."""
 
     def __post_init__(self) -> None:
         if self.layer not in ("auto", "last") and not self.layer.isdigit():

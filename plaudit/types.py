@@ -394,13 +394,14 @@ class Scores:
 
     `mean` [N] is NaN where `problems` has a reason. `std` [N] is given where a posterior is
     known, of features centred on the training mean. `factors` [N, R] span the posterior:
-    the covariance of two scores is the dot product of their rows.
+    the covariance of two scores is the dot product of their rows. `notes` says what was cut.
     """
 
     mean: Floats
     std: Floats | None = None
     problems: Mapping[int, str] = field(default_factory=dict)
     factors: NDArray[np.floating[Any]] | None = field(default=None, repr=False)
+    notes: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unexplained = set(np.flatnonzero(np.isnan(self.mean)).tolist()) - set(self.problems)

@@ -20,8 +20,9 @@ import torch
 from plaudit.config import TrainConfig
 from plaudit.errors import UsageError
 from plaudit.evaluation.report import Report
-from plaudit.model.backbone import cut
-from plaudit.model.reward_model import Posterior, RewardModel
+from plaudit.model.backbone import keep_layers
+from plaudit.model.reward_model import RewardModel
+from plaudit.model.scoring import Posterior
 from plaudit.scoring_api import describe
 from plaudit.statistics.intervals import Interval
 from plaudit.training.base import load_base, with_stored_weights
@@ -88,11 +89,11 @@ def train(
     if folder is not None:
         check_space(folder, 2 * sum(path.stat().st_size for path in base.folder.iterdir()))
     tokens = tokenize(checked, base.renderer, config)
-    model = RewardModel(base.backbone, renderer=base.renderer)
-    model.packing = base.packing
+    model = RewardModel(base.engine.backbone, renderer=base.renderer)
+    model.engine = base.engine
     dtype = base.precision.dtype
-    say(f"{dtype} ({base.precision.reason}); {base.packing}")
-    cache = FeatureCache.open(base.weights, str(dtype), base.packing.packed)
+    say(f"{dtype} ({base.precision.reason}); {base.engine.packing}")
+    cache = FeatureCache.open(base.weights, str(dtype), base.engine.packing.packed)
     search = search_layers(tokens, model, cache, config, say, progress)
     selection, of_rounds = _select(tokens, search)
     report = held_out_report(checked, tokens, search.features, selection, of_rounds)
@@ -173,8 +174,9 @@ def _assemble(
 ) -> None:
     """Cut the backbone, set the head and its posterior, write what the contract needs."""
     values = features.layer(selection.layer)
-    cut(model.backbone, selection.layer)
-    model.head.weight.data = torch.tensor(head.weight, dtype=torch.float32)[None]
+    keep_layers(model.backbone, selection.layer)
+    weight = torch.tensor(head.weight, dtype=torch.float32)[None]
+    model.head.weight.data = weight.to(model.engine.device)
     center = values.mean(axis=0)
     model.posterior = Posterior(
         torch.tensor(head.factor, dtype=torch.float32).contiguous(), torch.from_numpy(center)

@@ -26,12 +26,10 @@ import transformers
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch import nn
 
 from plaudit.errors import CacheError
-from plaudit.model.backbone import SelfCheck, features, self_check
 from plaudit.model.download import cache_folder
-from plaudit.model.packed_attention import ROW_TOKENS
+from plaudit.model.engine import ROW_TOKENS, Engine, SelfCheck
 from plaudit.model.prefix_tree import Ids, pack
 
 ENGINE = "2"  # raise when the pass computes something else
@@ -84,10 +82,9 @@ class FeatureCache:
 
     def features(
         self,
-        backbone: nn.Module,
+        engine: Engine,
         sequences: Sequence[Ids],
         layers: Sequence[int],
-        packed: bool,
         progress: Progress | None = None,
     ) -> Features:
         """Features of sequences at layers, computing only what the cache lacks.
@@ -102,8 +99,8 @@ class FeatureCache:
             if self._place(key, wanted) is None
         }
         if missing:
-            self._check_folder(len(missing), len(layers), int(backbone.config.hidden_size))  # type: ignore[union-attr,arg-type]
-            self._compute(backbone, missing, sorted(wanted), packed, progress)
+            self._check_folder(len(missing), len(layers), engine.width)
+            self._compute(engine, missing, sorted(wanted), progress)
         places = [self._place(key, wanted) for key in keys]
         return Features([place for place in places if place], tuple(sorted(wanted)), len(missing))
 
@@ -117,17 +114,17 @@ class FeatureCache:
 
     def _compute(
         self,
-        backbone: nn.Module,
+        engine: Engine,
         missing: dict[bytes, Ids],
         layers: Sequence[int],
-        packed: bool,
         progress: Progress | None,
     ) -> None:
+        packed = engine.packing.packed
         keys, sequences = list(missing), list(missing.values())
         total, done = tokens_run(sequences, packed), 0
         pending: list[tuple[bytes, Floats]] = []
         try:
-            for indices, values in features(backbone, sequences, layers, packed):
+            for indices, values in engine.features(sequences, layers):
                 rows = values.cpu().numpy()
                 pending += [(keys[i], row) for i, row in zip(indices, rows, strict=True)]
                 if len(pending) >= SHARD:
@@ -220,14 +217,14 @@ def features_folder() -> Path:
     return Path(given).expanduser() if given else cache_folder() / "features"
 
 
-def known_self_check(backbone: nn.Module, weights: str, dtype: str) -> SelfCheck:
+def known_self_check(engine: Engine, weights: str, dtype: str) -> SelfCheck:
     """The packed pass's self-check on this backbone, from an earlier run with these versions."""
     identity = _identity(weights, dtype, torch.__version__, transformers.__version__)
     path = features_folder() / f"self-check-{identity}.json"
     try:
         return SelfCheck(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
-        found = self_check(backbone)
+        found = engine.packing
     with suppress(OSError):  # where nothing can be written, the pass says so
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found._asdict()))

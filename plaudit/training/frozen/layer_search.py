@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from plaudit.config import TrainConfig
 from plaudit.errors import ModelError
-from plaudit.model.backbone import depth
 from plaudit.model.reward_model import RewardModel
 from plaudit.statistics.bradley_terry import log_loss
 from plaudit.training.dataset import Integers, TokenizedPairs
@@ -58,7 +57,7 @@ def search_layers(
     progress: Progress | None,
 ) -> LayerSearch:
     """Run the backbone over what the cache lacks, giving up layers that cannot win."""
-    full = depth(model.backbone)
+    full = model.engine.depth
     layers = asked_layers(config, full)
     order = tokens.train[shuffled([tokens.pairs[i].group for i in tokens.train])]
     keys = tokens.keys(order)
@@ -80,7 +79,7 @@ def search_layers(
         if last:  # the rest: what is in no training pair as well
             wanted = sorted(set(range(len(tokens.sequences))) - set(tokens.used(order[:start])))
         part = [tokens.sequences[index] for index in wanted]
-        cache.features(model.backbone, part, layers, model.packing.packed, progress)
+        cache.features(model.engine, part, layers, progress)
         count = sum(map(len, part))
         spent, whole = spent + count * max(layers), whole + count * full
         start = end
@@ -88,7 +87,7 @@ def search_layers(
             layers = _contenders(tokens, model, cache, layers, order[:end], say)
     if len(ends) > 1:
         keep_search(cache.folder, keys, max(layers))
-    features = cache.features(model.backbone, tokens.sequences, layers, model.packing.packed)
+    features = cache.features(model.engine, tokens.sequences, layers)
     return LayerSearch(features, layers, 1 - spent / max(whole, 1.0))
 
 
@@ -141,9 +140,7 @@ def _contenders(
 ) -> list[int]:
     """The layers that may still win, judged on the training pairs run so far."""
     used = tokens.used(index)
-    part = cache.features(
-        model.backbone, [tokens.sequences[i] for i in used], layers, model.packing.packed
-    )
+    part = cache.features(model.engine, [tokens.sequences[i] for i in used], layers)
     position = np.zeros(len(tokens.sequences), dtype=np.int64)
     position[used] = np.arange(len(used))
 
@@ -219,10 +216,10 @@ def _estimate(
     ]
     if not missing:
         return "all features are cached; the backbone does not run"
-    packed = model.packing.packed
+    packed = model.engine.packing.packed
     sample = missing[: max(1, min(len(missing), 6))]
     started = time.perf_counter()
-    cache.features(model.backbone, sample, layers, packed)
+    cache.features(model.engine, sample, layers)
     rate = tokens_run(sample, packed) / (time.perf_counter() - started)
     count = tokens_run(missing, packed)
     cached = len(tokens.sequences) - len(missing)
