@@ -31,6 +31,8 @@ class TrainConfig:
     """Format of DATA, detected when not given."""
     columns: str | None = None
     """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    label_values: str | None = None
+    """What the values of the label column mean: 0=a,1=b,2=tie."""
     split: str | None = None
     """Split of a Hugging Face data set."""
     max_length: int = 2048

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -26,6 +26,7 @@ from plaudit.types import Conversation, Pair
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Say = Callable[[str], None]
 FEWEST_PAIRS, FEWEST_PROMPTS = 20, 10
 FOLDS = 5
 SMALL = 1000  # pairs under which one held-out share tells too little: folds are measured instead
@@ -98,20 +99,26 @@ class TokenizedPairs:
         return sorted(set(self.side[index].ravel().tolist()))
 
 
-def read_data(data: Any, config: TrainConfig) -> TrainingData:
-    """Read DATA through the data check; raises DataError on what it refuses, or on too little.
+def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
+    """Read DATA through the data check, telling `say` what was read as what.
 
-    `data` is anything that `read` takes, or a list of file names and data set ids.
+    `data` is anything that `read` takes, or a list of file names and data set ids. Raises
+    DataError on what the check refuses, on a column of the conversation that was not read, or
+    on too little.
     """
     check, tally = DataCheck(), Tally()
-    pairs: list[Pair] = []
-    for each in _sources(data):
-        reading = read(each, config.format, config.columns, config.split)
-        pairs += pairs_of(check.watch(reading, "train"), tally)
-    held_out = None
-    if config.test is not None:
-        reading = read(config.test, config.format, config.columns)
-        held_out = pairs_of(check.watch(reading, "test"), tally)
+
+    def pairs_from(one: Any, which: str, split: str | None) -> list[Pair]:
+        reading = read(one, config.format, config.columns, split, config.label_values)
+        reading.refuse_unread()
+        label = f"; {reading.label}" if reading.label else ""
+        say(f"{reading.data} read as {reading.format}: {reading.columns}{label}")
+        found = pairs_of(check.watch(reading, which), tally)
+        reading.refuse_unread()  # a column may have come later than the first rows
+        return found
+
+    pairs = [pair for one in _sources(data) for pair in pairs_from(one, "train", config.split)]
+    held_out = None if config.test is None else pairs_from(config.test, "test", None)
     findings = check.findings()
     findings.raise_if_fatal()
     if findings.unreadable:

@@ -29,7 +29,7 @@ from plaudit.training.frozen.layer_search import (
 from plaudit.training.report import _more_labels
 from plaudit.types import Pair, Source
 
-from ..conftest import talk
+from ..conftest import byte_tokenizer, talk
 
 TURNS = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] | trim + '<|im_end|>' }}"
@@ -219,14 +219,20 @@ def test_what_the_template_takes_away_is_named_as_the_cause(
         train(str(path), None, base=base, layer="2", dtype="float32")
 
 
-@pytest.mark.parametrize("family", ["mamba", "granite", "rwkv"])
+@pytest.mark.parametrize("family", ["granite", "cohere", "olmoe"])
 def test_a_base_whose_family_has_no_classifier_is_refused_before_the_pass(tmp_path, family):
-    from transformers import AutoConfig
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    AutoConfig.for_model(family).save_pretrained(tmp_path / family)  # no weights: none are read
+    shape = {"vocab_size": 259, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    config = AutoConfig.for_model(family, **shape, **heads, pad_token_id=257, eos_token_id=257)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / family)
+    byte_tokenizer().save_pretrained(tmp_path / family)
     data = write_data(tmp_path / "d.jsonl", 60)
-    with pytest.raises(ModelError, match=f"{family} model, and transformers has no sequence class"):
-        train(data, tmp_path / "rm", base=str(tmp_path / family))
+    lines = []
+    with pytest.raises(ModelError, match="no sequence classifier for"):
+        train(data, tmp_path / "rm", base=str(tmp_path / family), say=lines.append)
+    assert not any("conversations to run" in line for line in lines)
     assert not (tmp_path / "rm").exists()
 
 
@@ -257,6 +263,38 @@ def test_the_learning_curve_says_no_more_than_its_interval():
     unknown = _more_labels(Interval(0.01, -0.09, 0.11, 24, 24))
     assert "cannot be told with 24 held-out pairs; about 1,200 would" in unknown
     assert "would bring little" in _more_labels(Interval(0.001, -0.003, 0.004, 5000, 900))
+
+
+def test_rows_in_memory_and_columns_by_name(tmp_path, tiny_base):
+    rows = [
+        {"question": f"Item {i * 7919}?", "x": f"Yes {i}!", "y": f"No {i}.", "won": "x"}
+        for i in range(60)
+    ]
+    columns = {"prompt": "question", "response_a": "x", "response_b": "y", "label": "won"}
+    settings = {"base": str(tiny_base), "layer": "2", "dtype": "float32"}
+    values = {"x": "a"}
+    lines = []
+    trained = train(
+        iter(rows), None, columns=columns, label_values=values, say=lines.append, **settings
+    )
+    assert trained.report["accuracy"].n == 60
+    assert "prompt = question" in lines[0]
+    frame = pytest.importorskip("pandas").DataFrame(rows)
+    again = train(frame, None, columns=columns, label_values=values, **settings)
+    assert again.report["accuracy"] == trained.report["accuracy"]
+    assert list(again.report.to_frame().loc["accuracy"].index[:2]) == ["value", "low"]
+    with pytest.raises(UsageError, match="no number 'acc'"):
+        trained.report["acc"]
+    assert repr(trained).startswith(f"Trained(RewardModel({tiny_base}, 2 layers, scores ")
+
+
+def test_a_column_of_the_conversation_that_is_not_read_stops_training(tmp_path):
+    path = tmp_path / "d.jsonl"
+    rows = [{"prompt": f"Item {i}?", "chosen": "Yes", "rejected": "No"} for i in range(60)]
+    rows[40]["context"] = "A fact that the response is about."  # later than the first rows
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"column 'context' .* not read .*--columns"):
+        train(str(path), None, base="no-such-base/none")
 
 
 def test_a_wrong_setting_names_those_that_there_are():
