@@ -7,8 +7,6 @@ from typing import Literal
 
 from plaudit.errors import UsageError
 
-__all__ = ["AddConfig", "CollectConfig", "ExportConfig", "StudySettings", "TrainConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
@@ -53,6 +51,76 @@ class TrainConfig:
             raise UsageError(f"--tune must be head, found {self.tune!r}")
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckConfig:
+    """What `check` can be told. Raises UsageError on a value that cannot be used."""
+
+    format: str | None = None
+    """Format of DATA, detected when not given."""
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    split: str | None = None
+    """Split of a Hugging Face data set."""
+    base: str | None = None
+    """Also count tokens, shared prefixes and cuts with this base's tokenizer."""
+    max_length: int = 2048
+    """Tokens of a conversation, with --base."""
+
+    def __post_init__(self) -> None:
+        _check_length(self.max_length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig:
+    """What `evaluate` can be told. Raises UsageError on a value that cannot be used."""
+
+    against: str | None = None
+    """A second MODEL: the paired difference on the same pairs."""
+    probes: bool = False
+    """Also score twisted responses: repeated, flattering, refusing and so on."""
+    format: str | None = None
+    """Format of DATA, detected when not given."""
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    split: str | None = None
+    """Split of a Hugging Face data set."""
+    max_length: int | None = None
+    """Tokens of a conversation; the model's own limit when not given. Every cut is counted."""
+    dtype: str | None = None
+    """float32 or bfloat16; the faster of both here when not given."""
+
+    def __post_init__(self) -> None:
+        _check_length(self.max_length)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreConfig:
+    """What `score` can be told. Raises UsageError on a value that cannot be used."""
+
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response=answer."""
+    split: str | None = None
+    """Split of a Hugging Face data set."""
+    max_length: int | None = None
+    """Tokens of a conversation; the model's own limit when not given. Every cut is in `note`."""
+    dtype: str | None = None
+    """float32 or bfloat16; the faster of both here when not given."""
+    pairs: bool = False
+    """Of two responses also the `probability` that the first beats the second."""
+    best_of: bool = False
+    """Of several responses also the `probability` that the `best` one is the best."""
+
+    def __post_init__(self) -> None:
+        _check_length(self.max_length)
+        if self.pairs and self.best_of:
+            raise UsageError("--pairs and --best-of both give `probability`: take one of them")
+
+
+def _check_length(max_length: int | None) -> None:
+    if max_length is not None and max_length < 16:
+        raise UsageError(f"--max-length must be at least 16, found {max_length}")
+
+
 REASONS = (
     "more correct",
     "follows the request",
@@ -75,7 +143,7 @@ class StudySettings:
     name: str = "Which response is better?"
     question: str = "Which response would you rather have got?"
     mode: Literal["fast", "graded"] = "fast"
-    """fast: one key a comparison; graded: seven levels, then Enter."""
+    """fast: one key per comparison; graded: seven levels, then Enter."""
     overlap: int = 1
     """People asked about each comparison."""
     lease_seconds: int = 900
@@ -87,9 +155,9 @@ class StudySettings:
     retest_after: int = 50
     """Comparisons between a question and its retest."""
     gold_floor: float = 0.7
-    """An annotator whose gold accuracy is surely below this is flagged."""
+    """An annotator whose gold accuracy is significantly below this is flagged."""
     reasons: tuple[str, ...] = REASONS
-    """Chips to say why."""
+    """What an annotator can choose as reasons."""
     license_prompts: str = ""
     license_responses: str = ""
     license_judgments: str = ""
@@ -121,15 +189,15 @@ class AddConfig:
     split: str | None = None
     """Split of a Hugging Face data set."""
     pairing: Pairing = "all"
-    """Pairs of K responses: all, each with the next (ring), or one pair a prompt."""
+    """Pairs of K responses: all, each with the next (ring), or one pair per prompt."""
     labels: LabelUse = "import"
-    """Labels in DATA: judgments of `imported`, the certain answers of gold, or nothing."""
+    """Labels in DATA: import them as judgments, make them gold answers, or ignore them."""
     overlap: int | None = None
     """People asked about each comparison added; the study's setting when not given."""
     mask: tuple[Mask, ...] = ()
     """Mask e-mail addresses, numbers and keys (pii), or models that name themselves (models)."""
     in_order: bool = False
-    """Ask in the order of DATA, not in a random one."""
+    """Ask in the order of DATA instead of a random one, before all others."""
 
     def __post_init__(self) -> None:
         if self.pairing not in ("all", "ring", "one"):
@@ -171,17 +239,17 @@ class ExportConfig:
     format: Literal["pairs", "trl", "raw", "dataset"] = "pairs"
     """pairs (vote shares), trl (chosen, rejected, margin), raw (every judgment), dataset (a
     Hugging Face folder of the pairs with its card)."""
-    probability: str = "auto"
+    aggregate: str = "auto"
     """How votes become the probability that a is better: auto (the best on real votes), or a
-    name of statistics.annotators.MODELS."""
+    name of statistics.aggregation.MODELS."""
     test_share: float = 0.0
-    """Share of the prompt groups written to a test file."""
+    """Share of the prompts written to a test file, split as `train` splits them."""
     without: tuple[str, ...] = ()
     """Annotators whose judgments are left out."""
     gold: bool = False
     """Export gold comparisons too."""
     min_votes: int = 1
-    """Comparisons with fewer votes are left out."""
+    """Comparisons with fewer judgments are left out."""
 
     def __post_init__(self) -> None:
         if self.format not in ("pairs", "trl", "raw", "dataset"):

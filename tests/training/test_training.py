@@ -11,12 +11,11 @@ import plaudit
 from plaudit import train
 from plaudit.config import TrainConfig
 from plaudit.data import pairs_of
+from plaudit.data.split import prompt_folds
 from plaudit.errors import DataError, ModelError, UsageError
 from plaudit.samples import SUPPORT_DESK
 from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.calibration import temperature
-from plaudit.statistics.intervals import Interval
-from plaudit.training.dataset import prompt_folds
 from plaudit.training.frozen.head import PRIOR_STDS, Selection, fit, labels, select, smoothed
 from plaudit.training.frozen.layer_search import (
     candidate_layers,
@@ -26,7 +25,6 @@ from plaudit.training.frozen.layer_search import (
     portions,
     shuffled,
 )
-from plaudit.training.report import _more_labels
 from plaudit.types import Pair, Source
 
 from ..conftest import byte_tokenizer, talk
@@ -148,12 +146,11 @@ def test_small_data_is_measured_by_folds_and_beside_words(tmp_path, tiny_base):
     report = train(data, None, **base).report
     assert report.numbers["accuracy"].n == 240  # every pair is held out once
     assert report.facts["held out"].startswith("5-fold cross-validation, 240 pairs")
-    assert {"bag of words accuracy", "bag of words log-loss"} <= report.numbers.keys()
-    assert report.sections[0].title == "Baselines on the same held-out pairs"
-    assert "words alone" in report.sections[0].note
+    assert {"bag of words", "log-loss of words"} <= report.numbers.keys()
+    assert "bag of words" in report.verdict
     one = train(data, None, test_share=0.25, **base).report
     assert 20 < one.numbers["accuracy"].n < 120
-    assert one.numbers["bag of words accuracy"].n == one.numbers["accuracy"].n
+    assert one.numbers["bag of words"].n == one.numbers["accuracy"].n
     assert "very head" in train(data, None, refit=False, **base).report.facts["saved head"]
 
 
@@ -165,11 +162,11 @@ def test_folds_keep_like_prompts_together_whatever_the_order():
         Pair(talk(text, "a"), talk(text, "b"), 1.0, 1.0, f"g{i}", Source("f", i))
         for i, text in enumerate(texts)
     ]
-    fold = prompt_folds(pairs)
+    fold = prompt_folds(pairs, 5)
     assert len(set(fold[:10])) == 1
     assert set(fold) == set(range(5))
     order = np.random.default_rng(0).permutation(len(pairs))
-    assert np.array_equal(prompt_folds([pairs[i] for i in order]), fold[order])
+    assert np.array_equal(prompt_folds([pairs[i] for i in order], 5), fold[order])
 
 
 def test_a_row_that_the_template_refuses_is_named_and_left_out(tmp_path, tiny_base):
@@ -255,14 +252,6 @@ def test_margins_of_pairs_that_are_all_right_grow_with_the_log_of_their_number(r
         margin = size * (1 + 0.1 * rng.random(right))
         scale = margin / temperature(margin, np.ones(right), np.ones(right))
         assert low < np.median(scale) < low + 4
-
-
-def test_the_learning_curve_says_no_more_than_its_interval():
-    assert "may lower it by about 0.070" in _more_labels(Interval(0.1, 0.05, 0.15, 400, 100))
-    assert "did not help" in _more_labels(Interval(-0.1, -0.15, -0.05, 400, 100))
-    unknown = _more_labels(Interval(0.01, -0.09, 0.11, 24, 24))
-    assert "cannot be told with 24 held-out pairs; about 1,200 would" in unknown
-    assert "would bring little" in _more_labels(Interval(0.001, -0.003, 0.004, 5000, 900))
 
 
 def test_rows_in_memory_and_columns_by_name(tmp_path, tiny_base):

@@ -13,7 +13,7 @@ from typing import Any
 
 from plaudit.data.readers.label_values import NO_LABEL, read_label
 from plaudit.data.readers.messages import response_messages
-from plaudit.data.readers.reader import PROMPTS, Fields, Row
+from plaudit.data.readers.reader import LAST_PROMPTS, PROMPTS, Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -26,6 +26,13 @@ NAMES = [
     for dash in ("_", "")
 ]
 LABELS = ("label", "winner", "preference", "choice", "preferred")
+# Columns that mean something here: whoever writes this format keeps others out of their names.
+MEANINGFUL = {
+    *(*PROMPTS, *LAST_PROMPTS, "system", "tools", "history"),
+    *(name for pair in NAMES for name in pair),
+    *(*LABELS, "annotations", "votes_a", "votes_b", "votes_tie", "p", "aggregate"),
+    *("strength", "group", "model_a", "model_b"),
+}
 
 
 def recognises(row: Row) -> bool:
