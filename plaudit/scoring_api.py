@@ -199,16 +199,29 @@ def _sides(pair: Any, index: int) -> tuple[Given, Given]:
 def joined(prompt: Any, response: Any, tools: Sequence[Mapping[str, Any]] = ()) -> Given:
     """The conversation of a prompt and a response, or why they are none."""
     try:
-        return replace(as_conversation(prompt, response), tools=tuple(tools))
+        return _encodable(replace(as_conversation(prompt, response), tools=tuple(tools)))
     except DataError as error:
         return error
 
 
 def _whole(messages: Any, tools: Sequence[Mapping[str, Any]] = ()) -> Given:
     try:
-        return Conversation(as_messages(messages), tuple(tools))
+        return _encodable(Conversation(as_messages(messages), tuple(tools)))
     except DataError as error:
         return error
+
+
+def _encodable(conversation: Conversation) -> Conversation:
+    """Raises DataError on text that no tokenizer takes."""
+    for number, message in enumerate(conversation.messages, 1):
+        try:
+            message.text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            found = ascii(message.text[error.start])
+            raise DataError(
+                f"message {number}: {found} is half of a surrogate pair, which is not valid text"
+            ) from None
+    return conversation
 
 
 def _is_text_or_messages(given: Any) -> bool:

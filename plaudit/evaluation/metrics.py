@@ -118,6 +118,10 @@ METRICS: dict[str, Metric] = {
         headline=True,
     ),
     "log-loss": Metric(lambda d: log_loss(d.margin, d.p), "0.693 = chance", True, True),
+    "log-loss of words": Metric(
+        lambda d: _only(log_loss(np.nan_to_num(d.words), d.p), ~np.isnan(d.words)),
+        "log-loss of the bag of words, fitted on other prompts",
+    ),
     "label entropy": Metric(_entropy, "the labels' own doubt: no log-loss can be lower"),
     "excess log-loss": Metric(
         lambda d: log_loss(d.margin, d.p) - _entropy(d), "log-loss minus label entropy; 0 is ideal"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -11,13 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from plaudit.config import TrainConfig
 from plaudit.data import Tally, pairs_of, read, split
 from plaudit.data.check import CheckReport, DataCheck
-from plaudit.data.near_duplicates import near_pairs, normalised, signature
+from plaudit.data.split import prompt_folds
 from plaudit.errors import DataError, ModelError
 from plaudit.model.prefix_tree import Ids
 from plaudit.model.renderer import Renderer
@@ -26,8 +24,10 @@ from plaudit.types import Conversation, Pair
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Say = Callable[[str], None]
 FEWEST_PAIRS, FEWEST_PROMPTS = 20, 10
 FOLDS = 5
+DEFAULT_SHARE = 0.2
 SMALL = 1000  # pairs under which one held-out share tells too little: folds are measured instead
 MOST_REFUSED = 0.10
 PLACES = 3
@@ -58,6 +58,7 @@ class TokenizedPairs:
     side: Integers  # [N, 2]
     sequences: list[Ids]
     rounds: tuple[Round, ...]
+    held_out: str  # which those are, in words
 
     @property
     def train(self) -> Integers:
@@ -98,21 +99,26 @@ class TokenizedPairs:
         return sorted(set(self.side[index].ravel().tolist()))
 
 
-def read_data(data: Any, config: TrainConfig) -> TrainingData:
-    """Read DATA through the data check; raises DataError on what it refuses, or on too little.
+def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
+    """Read DATA through the data check, telling `say` what was read as what.
 
-    `data` is anything that `read` takes, or a list of file names and data set ids.
+    `data` is anything that `read` takes, or a list of file names and data set ids. Raises
+    DataError on what the check refuses, on a column of the conversation that was not read, or
+    on too little.
     """
     check, tally = DataCheck(), Tally()
-    pairs: list[Pair] = []
-    for each in _sources(data):
-        reading = read(each, **config.reading())
+
+    def pairs_from(one: Any, which: str, split: str | None) -> list[Pair]:
+        reading = read(one, **config.reading() | {"split": split})
         reading.refuse_unread()
-        pairs += pairs_of(check.watch(reading, "train"), tally)
-    held_out = None
-    if config.test is not None:
-        reading = read(config.test, **config.reading() | {"split": None})
-        held_out = pairs_of(check.watch(reading, "test"), tally)
+        label = f"; {reading.label}" if reading.label else ""
+        say(f"{reading.data} read as {reading.format}: {reading.columns}{label}")
+        found = pairs_of(check.watch(reading, which), tally)
+        reading.refuse_unread()  # a column may have come later than the first rows
+        return found
+
+    pairs = [pair for one in _sources(data) for pair in pairs_from(one, "train", config.split)]
+    held_out = None if config.test is None else pairs_from(config.test, "test", None)
     findings = check.findings()
     findings.raise_if_fatal()
     if findings.unreadable:
@@ -145,11 +151,11 @@ def tokenize(data: TrainingData, renderer: Renderer, config: TrainConfig) -> Tok
     Pairs that the chat template refuses, or renders alike, are left out and counted. Raises
     DataError where more than a tenth is refused or too few are left.
     """
-    pairs, held_out = data.pairs, data.held_out or []
-    ids = _token_ids([*pairs, *held_out], renderer, data)
+    both = (data.pairs, data.held_out or [])
+    ids = _token_ids([*both[0], *both[1]], renderer, data)
     kept: list[list[Pair]] = []
     alike: Counter[str] = Counter()
-    for part in (pairs, held_out):
+    for part in both:
         rendered = [pair for pair in part if pair.a.id in ids and pair.b.id in ids]
         different = [p for p in rendered if not np.array_equal(ids[p.a.id], ids[p.b.id])]
         alike += Counter(
@@ -169,10 +175,11 @@ def tokenize(data: TrainingData, renderer: Renderer, config: TrainConfig) -> Tok
         if number.setdefault(one.tobytes(), len(sequences)) == len(sequences):
             sequences.append(one)
     side = [[number[ids[c.id].tobytes()] for c in (pair.a, pair.b)] for pair in everything]
-    rounds = _rounds(kept[0], kept[1] if data.held_out is not None else None, config, data.tally)
-    if not rounds:
+    test = None if data.held_out is None else kept[1]
+    rounds, held_out = _rounds(kept[0], test, config)
+    if not all(len(part) for one in rounds for part in one):
         raise DataError("one side of the split is empty: too few prompts, or all nearly alike")
-    return TokenizedPairs(everything, np.array(side), sequences, tuple(rounds))
+    return TokenizedPairs(everything, np.array(side), sequences, tuple(rounds), held_out)
 
 
 def _token_ids(pairs: Sequence[Pair], renderer: Renderer, data: TrainingData) -> Mapping[str, Ids]:
@@ -228,51 +235,29 @@ def _why_alike(pair: Pair, ids: Ids, renderer: Renderer) -> str:
     if [m.text for m in a] == [m.text for m in b] and fields:
         return f"the chat template does not show {', '.join(sorted(fields))}"
     if any("</think>" in message.text for message in (*a, *b)):
-        return "the chat template removes the text before </think>, where they differ"
+        return (
+            "the chat template removes the text before </think>, where they differ; take a base "
+            "whose template keeps it"
+        )
     return "the chat template or the tokenizer removes what they differ in"
 
 
 def _rounds(
-    pairs: list[Pair], held_out: list[Pair] | None, config: TrainConfig, tally: Tally
-) -> list[Round]:
-    """What is fitted on what, and measured on what: test data, a share, or folds."""
+    pairs: list[Pair], held_out: list[Pair] | None, config: TrainConfig
+) -> tuple[list[Round], str]:
+    """What is fitted on what and measured on what, and in words: test data, folds, or a share."""
     every = np.arange(len(pairs))
     if held_out is not None:
         rounds = [Round(every, np.arange(len(held_out)) + len(pairs))]
-    elif config.test_share is None and config.refit and len(pairs) < SMALL:
-        fold = prompt_folds(pairs)
-        rounds = [Round(every[fold != k], every[fold == k]) for k in range(FOLDS)]
-    else:
-        sides = split(pairs, 0.2 if config.test_share is None else config.test_share)
-        rounds = [Round(sides.train, sides.test)]
-        aside = len(pairs) - len(sides.train) - len(sides.test)
-        if aside:
-            tally.drop("near both sides of the split, set aside", aside)
-    return [one for one in rounds if len(one.train) and len(one.test)]
-
-
-def prompt_folds(pairs: Sequence[Pair]) -> Integers:
-    """[N] fold of each pair: equal prompts, near-duplicates and groups lie in one fold.
-
-    Clusters are dealt in the order of a hash of their content, so the folds are of about equal
-    size and the same for the same data in any order.
-    """
-    texts = [normalised(pair.a.messages[:-1]) for pair in pairs]
-    number: dict[str, int] = {}
-    prompt = np.array([number.setdefault(text, len(number)) for text in texts])
-    group: dict[str, int] = {}
-    first = [group.setdefault(pair.group, prompt[i]) for i, pair in enumerate(pairs)]
-    near = near_pairs(np.stack([signature(text) for text in number]))
-    links = np.concatenate([near, np.stack([prompt, first], axis=1)])
-    graph = coo_array((np.ones(len(links)), tuple(links.T)), shape=(len(number),) * 2)
-    cluster = connected_components(graph, directed=False)[1][prompt]
-    name: dict[int, bytes] = {}
-    for one, text in zip(cluster.tolist(), texts, strict=True):
-        key = blake2b(f"fold {text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        name[one] = min(key, name.get(one, key))
-    order = sorted(name, key=lambda one: name[one])
-    sizes = np.bincount(cluster)[order]
-    fold = np.empty(len(order), dtype=np.int64)
-    fold[order] = (np.cumsum(sizes) - sizes) * FOLDS // len(pairs)
-    result: Integers = fold[cluster]
-    return result
+        prompts = len({pair.group for pair in held_out})
+        return rounds, f"{len(held_out):,} pairs over {prompts:,} prompts of {config.test}"
+    if config.test_share is None and config.refit and len(pairs) < SMALL:
+        fold = prompt_folds(pairs, FOLDS)
+        rounds = [Round(every[fold != k], every[fold == k]) for k in np.unique(fold)]
+        return rounds, (
+            f"{len(rounds)}-fold cross-validation, {len(pairs):,} pairs over "
+            f"{len({pair.group for pair in pairs}):,} prompts; layer, ridge and head of a fold "
+            "never see its prompts"
+        )
+    sides = split(pairs, DEFAULT_SHARE if config.test_share is None else config.test_share)
+    return [Round(sides.train, sides.test)], sides.said.removeprefix("held out: ")

@@ -23,12 +23,14 @@ from plaudit.types import Pair
 
 Floats = NDArray[np.float64]
 SHARES = (8, 4, 2, 1)  # of the training pairs: an eighth, a quarter, half, all
+FEWEST = 10  # pairs that a point of the learning curve is fitted on
 
 
 class HeldOut(NamedTuple):
     """What heads say of M pairs whose prompts they were not fitted on.
 
-    `margins` [4, M] by heads fitted on SHARES of the training pairs, `sizes` how many those are;
+    `margins` [S, M] by heads fitted on growing shares of the training pairs, the last on all,
+    `sizes` how many those are;
     `words` [M] by the bag-of-words baseline; `scores` [2 M] of the responses, from 0 at the mean.
     """
 
@@ -44,32 +46,32 @@ def measure_held_out(
 ) -> HeldOut:
     """Fit on each round's training pairs, as selected on them, and score its held-out ones."""
     parts, sizes = [], []
+    least = min(len(one.train) for one in tokens.rounds)
+    shares = [share for share in SHARES if share == 1 or least // share >= FEWEST]
     for (train, test), selection in zip(tokens.rounds, selections, strict=True):
         values = features.layer(selection.layer)
         x_test = tokens.differences(values, test)
         order = train[shuffled([tokens.pairs[i].group for i in train])]
-        kept = [np.sort(order[: max(10, len(order) // share)]) for share in SHARES]
+        kept = [np.sort(order[: len(order) // share]) for share in shares]
         heads = [
             weights(tokens.differences(values, part), tokens.labels(part), selection)
             for part in kept
         ]
         both = values[tokens.side[test].ravel()] - values.mean(axis=0)
-        words = BagOfWords([tokens.pairs[i] for i in train]).margins(
-            [tokens.pairs[i] for i in test]
-        )
         margins = np.stack([x_test @ head for head in heads])
-        parts.append(
-            (
-                margins,
-                np.zeros(len(test)) if words is None else words,
-                both.astype(np.float64) @ heads[-1],
-            )
-        )
+        parts.append((margins, _words(tokens, train, test), both.astype(np.float64) @ heads[-1]))
         sizes.append([len(part) for part in kept])
     margins, words, scores = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     pairs = [tokens.pairs[i] for i in tokens.test]
     count = np.mean(sizes, axis=0).round().astype(int).tolist()
     return HeldOut(pairs, count, margins, words, scores)
+
+
+def _words(tokens: TokenizedPairs, train: Integers, test: Integers) -> Floats:
+    """Margins of the bag-of-words baseline on held-out pairs; NaN where too few to fit it on."""
+    fitted = BagOfWords([tokens.pairs[i] for i in train])
+    margins = fitted.margins([tokens.pairs[i] for i in test])
+    return np.full(len(test), np.nan) if margins is None else margins
 
 
 def held_out_report(
@@ -133,22 +135,15 @@ def run_facts(
     seconds: float,
 ) -> dict[str, str]:
     """What the head of the Report says: base, counts, which head is saved, precision, time."""
-    test = tokens.test
-    prompts = len({tokens.pairs[i].group for i in test})
-    held_out = f"{len(test):,} pairs ({len(test) / len(tokens.pairs):.0%}) over {prompts:,} prompts"
     saved = "the very head measured below"
     if len(tokens.rounds) > 1:
-        held_out = (
-            f"{len(tokens.rounds)}-fold cross-validation, {len(test):,} pairs over {prompts:,} "
-            "prompts: layer, ridge and head of a fold never see its prompts"
-        )
         saved = f"fitted on all {len(used):,} pairs; metrics below: the folds' heads"
     elif len(used) > len(tokens.train):
         saved = f"refitted on all {len(used):,} pairs; metrics below: the head fitted without them"
     return {
         "base": f"{config.base}, its first {selection.layer} layers",
         "trained on": f"{len(used):,} pairs",
-        "held out": held_out,
+        "held out": tokens.held_out,
         "saved head": saved,
         "calibration": f"scores divided by {selection.temperature:.2f}, fitted out of fold",
         "pass": f"{precision.dtype}; layer compute saved: {search.saved_share:.0%}".replace(

@@ -8,7 +8,7 @@ held-out prompts are scored by heads that never saw them; then the saved head is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -83,7 +83,7 @@ def train(
     if html is not None:
         check_page(Path(html))
     started = time.perf_counter()
-    checked = read_data(data, config)
+    checked = read_data(data, config, say)
     say(f"{checked.tally.rows:,} rows, {len(checked.pairs):,} pairs; {checked.check.summary()}")
     base = load_base(config, say)
     if folder is not None:
@@ -130,8 +130,6 @@ def _config(config: TrainConfig | None, settings: dict[str, Any]) -> TrainConfig
         raise UsageError(f"train has no setting {', '.join(unknown)}; it takes {', '.join(known)}")
     if config is not None and settings:
         raise UsageError("give train a config or settings as keywords, not both")
-    if isinstance(columns := settings.get("columns"), Mapping):
-        settings["columns"] = ",".join(f"{role}={name}" for role, name in columns.items())
     return config or TrainConfig(**settings)
 
 

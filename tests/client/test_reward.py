@@ -58,6 +58,8 @@ class ByLength:
         (None, None, None),
         (float("nan"), "Yes.", None),
         ([USER], [], None),
+        ("q", "Yes \ud83d", None),
+        ("q \udc00", "Yes.", None),
         ([USER], [USER], None),
         ([USER], answer([{"type": "image"}, 5]), None),
     ],
