@@ -47,7 +47,7 @@ def verdict(data: Judged) -> str:
         head = f"Beats {_named(beaten)}"
     parts = [f"{_signed(d)} against {_named([name])}" for name, d in differences.items()]
     if "bag of words" not in differences:
-        parts.append("too few pairs to fit bag of words")
+        parts.append("bag of words not fitted")
     return f"{head}. Accuracy {accuracy.value:.3f}: {'; '.join(parts)}."
 
 
