@@ -20,8 +20,9 @@ class TrainConfig:
     """The backbone's last layer: auto (cross-validated), last, or a number."""
     test: str | None = None
     """Held-out DATA; without it a share of the prompts is held out."""
-    test_share: float = 0.2
-    """Share of the prompts held out where no test data is given."""
+    test_share: float | None = None
+    """Share of the prompts held out where no test data is given. When not given: under 1,000
+    pairs five folds are cross-validated, of more a fifth is held out."""
     refit: bool = True
     """Fit the saved head on all rows, after the held-out numbers are taken."""
     format: str | None = None
@@ -34,11 +35,13 @@ class TrainConfig:
     """Tokens of a conversation; of longer ones the oldest messages are cut, never the end."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Precision of the pass; auto races both on this machine."""
+    device: str = "auto"
+    """Where the backbone runs: auto, cpu, cuda, cuda:N or mps."""
 
     def __post_init__(self) -> None:
         if self.layer not in ("auto", "last") and not self.layer.isdigit():
             raise UsageError(f"--layer must be auto, last or a number, found {self.layer!r}")
-        if not 0 < self.test_share <= 0.5:
+        if self.test_share is not None and not 0 < self.test_share <= 0.5:
             raise UsageError(f"--test-share must lie in (0, 0.5], found {self.test_share}")
         if self.max_length < 16:
             raise UsageError(f"--max-length must be at least 16, found {self.max_length}")

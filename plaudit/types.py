@@ -8,16 +8,16 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.errors import DataError
+from plaudit.errors import DataError, require
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # What a message may hold beside role and content, as transformers' templates take it.
@@ -97,40 +97,15 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
-def plain(value: Any) -> Any:
-    """A value as any JSON parser takes it back.
-
-    NaN and infinite numbers are null, NumPy's numbers and arrays Python's, named tuples and
-    dataclasses objects.
-    """
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): plain(part) for name, part in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())
-    if is_dataclass(value):
-        return plain(vars(value))
-    if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
-    return plain(value.tolist()) if isinstance(value, (np.ndarray, np.generic)) else value
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON of a value by `plain`; text that is no valid Unicode is escaped, not lost."""
-    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair
-        text = json.dumps(plain(value), indent=indent, allow_nan=False, default=str)
-    return text
-
-
 def as_messages(messages: Sequence[Any]) -> Messages:
     """Messages from Messages, (role, content) pairs or {"role", "content", …} mappings.
 
     Raises DataError on an unknown role or on content that is neither text nor parts.
     """
+    if isinstance(messages, (Mapping, Message)):
+        messages = (messages,)
+    if isinstance(messages, (str, bytes)) or not isinstance(messages, Iterable):
+        raise DataError(f"expected messages, found {type(messages).__name__} {messages!r:.40}")
     return tuple(_as_message(message, position + 1) for position, message in enumerate(messages))
 
 
@@ -425,8 +400,7 @@ class Scores:
 
     `mean` [N] is NaN where `problems` has a reason. `std` [N] is given where a posterior is
     known, of features centred on the training mean. `factors` [N, R] span the posterior:
-    the covariance of two scores is the dot product of their rows. `notes` say what else to
-    know of a score, such as what was cut to fit.
+    the covariance of two scores is the dot product of their rows. `notes` says what was cut.
     """
 
     mean: Floats
@@ -442,6 +416,41 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.mean)
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.mean.tolist())
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | NDArray[Any]) -> Scores: ...
+    def __getitem__(self, index: Any) -> float | Scores:
+        """The score at an index (NaN where there is none), or the Scores of several."""
+        if isinstance(index, (int, np.integer)):
+            return float(self.mean[index])
+        chosen = np.arange(len(self))[index]
+        part: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                part[name] = value[chosen]
+            elif isinstance(value, Mapping):
+                known = enumerate(chosen.tolist())
+                part[name] = {new: value[old] for new, old in known if old in value}
+        return replace(self, **part)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.mean, dtype=dtype, copy=bool(copy) or None)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: mean, std where known, and the problem of what has no score."""
+        require("model", "pandas", what="to_frame")
+        from pandas import DataFrame
+
+        columns: dict[str, Any] = {"mean": self.mean}
+        if self.std is not None:
+            columns["std"] = self.std
+        columns["problem"] = [self.problems.get(i, "") for i in range(len(self))]
+        return DataFrame(columns)
 
     def difference(self, i: int, j: int) -> Difference:
         """Score i minus score j with its own standard deviation, covariance included."""

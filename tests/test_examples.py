@@ -3,6 +3,8 @@
 import runpy
 from pathlib import Path
 
+import pytest
+
 import plaudit
 from plaudit.samples import SUPPORT_DESK
 
@@ -27,6 +29,14 @@ def test_plain_loop_trains_and_saves_what_plaudit_scores(tmp_path, tiny_base, ca
     for name in ("rm-head", "rm-top2"):
         report = plaudit.evaluate(plaudit.load(str(tmp_path / name)), str(SUPPORT_DESK))
         assert report.numbers["accuracy"].n == 456
+
+
+@pytest.mark.xfail(strict=True, reason="read takes no rows yet, and load gives no Scoring")
+def test_python_api(tmp_path, tiny_base, capsys):
+    example("python_api.py")(str(tmp_path / "rm"), str(tiny_base))
+    printed = capsys.readouterr().out
+    assert "best: 'It left the depot today" in printed
+    assert "Trained(RewardModel(" in printed
 
 
 def test_grpo_runs_with_the_reward(tmp_path, tiny_base):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from plaudit.cli.output import print_json, progress, say, show
 from plaudit.config import TrainConfig
 from plaudit.errors import require
-
-__all__ = ["train"]
 
 
 def train(
@@ -35,9 +32,8 @@ def train(
         Print the Report for programs.
     """
     require("model", "torch", "transformers", what="plaudit train")
-    training: Any = import_module("plaudit.training")
+    from plaudit import training
+
     with progress("tokens") as update:
-        trained = training.train(list(data), output, config, say=say, progress=update)
-    if html is not None:
-        trained.report.write_html(html)
+        trained = training.train(list(data), output, config, html=html, say=say, progress=update)
     print_json(trained.report.to_dict()) if json else show(trained.report)

@@ -2,33 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.readers import READERS
-from plaudit.data.readers.reader import Reader
-from plaudit.errors import DataError, UsageError
-from plaudit.types import Slate, Source
+from plaudit.errors import UsageError
 
-__all__ = ["ROLES", "column_reader", "parse_columns", "suggestion"]
-
+Row = Mapping[str, Any]
 # What a column can be; for two responses with a label, a chosen and a rejected, or K ranked.
 ROLES = (
-    "prompt",
-    "response_a",
-    "response_b",
-    "label",
-    "chosen",
-    "rejected",
-    "responses",
-    "ranks",
-    "ratings",
-    "votes_a",
-    "votes_b",
-    "votes_tie",
-    "strength",
-    "margin",
-    "group",
+    *("prompt", "system", "input", "history", "tools"),
+    *("response_a", "response_b", "label", "p", "votes_a", "votes_b", "votes_tie", "strength"),
+    *("chosen", "rejected", "margin"),
+    *("responses", "ranks", "ratings", "preferred", "response", "messages"),
+    *("group", "ignore"),
 )
 GUESSES = {
     "prompt": ("prompt", "question", "query", "instruction", "input", "ticket", "customer"),
@@ -38,49 +24,56 @@ GUESSES = {
 }
 
 
-def parse_columns(text: str) -> dict[str, str]:
-    """{"prompt": "question", …} from "prompt=question,…"; raises UsageError on unknown roles."""
-    mapping = {}
+class Mapped:
+    """Which column is what, as --columns says: `roles` from column to role."""
+
+    def __init__(self, columns: str | Mapping[str, Any]) -> None:
+        items = columns.items() if isinstance(columns, Mapping) else _items(columns)
+        self.roles: dict[str, str] = {}
+        for role, names in items:
+            if role not in ROLES:
+                raise UsageError(f"--columns: {role!r} is not one of {', '.join(ROLES)}")
+            for name in [names] if isinstance(names, str) else names:
+                if role in self.roles.values() and role != "ignore":
+                    raise UsageError(f"--columns: {role!r} is given twice")
+                self.roles[str(name)] = role
+        given = set(self.roles.values())
+        half = [{"response_a", "response_b"}, {"chosen", "rejected"}]
+        if any(len(given & names) == 1 for names in half):
+            raise UsageError("--columns: name both responses: response_a and response_b, "
+                             "or chosen and rejected")  # fmt: skip
+        self.format = next((name for role, name in FORMATS.items() if role in given), None)
+        self.shown = {role: name for name, role in self.roles.items()}
+
+    def rename(self, row: Row) -> Row:
+        """The row with its columns under the names of their roles; the others stay."""
+        renamed = {
+            f"{name} (column)" if name in self.shown else name: value
+            for name, value in row.items()
+            if name not in self.roles
+        }
+        for name, role in self.roles.items():
+            if role != "ignore" and name in row:
+                renamed[role] = row[name]
+        return renamed
+
+    def missing(self, rows: Sequence[Row]) -> str | None:
+        """A column that is in none of the rows."""
+        found = {name for row in rows for name in row}
+        return next((name for name in self.roles if name not in found), None)
+
+
+FORMATS = {"response_a": "two-responses", "chosen": "trl", "responses": "ranked"}
+
+
+def _items(text: str) -> list[tuple[str, str]]:
+    items = []
     for item in text.split(","):
         role, equals, column = item.strip().partition("=")
         if not equals or not column:
             raise UsageError(f"--columns: expected role=column, found {item!r}")
-        if role not in ROLES:
-            raise UsageError(f"--columns: {role!r} is not one of {', '.join(ROLES)}")
-        mapping[role] = column
-    sets = ({"response_a", "response_b"}, {"chosen", "rejected"}, {"responses"})
-    if not any(names <= mapping.keys() for names in sets):
-        raise UsageError(
-            "--columns: name the responses: response_a and response_b (with label or votes), "
-            "chosen and rejected, or responses (with ranks or ratings)"
-        )
-    return mapping
-
-
-def column_reader(mapping: Mapping[str, str], labels: Mapping[str, str] | None = None) -> Reader:
-    """A Reader of rows whose columns have other names; the rest stay as columns.
-
-    The renamed row is read as two responses, TRL pairs or ranked responses. Labels that are
-    neither a nor b may name the column of the preferred response (`answer_1`).
-    """
-    kind = "ranked" if "responses" in mapping else "trl" if "chosen" in mapping else "two-responses"
-    reader = READERS[kind]
-    sides = {
-        mapping[role].lower(): role[-1] for role in ("response_a", "response_b") if role in mapping
-    }
-
-    def read(row: Mapping[str, Any], source: Source) -> Slate:
-        missing = [column for column in mapping.values() if column not in row]
-        if missing:
-            raise DataError(f"column {missing[0]!r} is not there; columns: {', '.join(row)}")
-        renamed = {name: value for name, value in row.items() if name not in mapping.values()}
-        renamed |= {role: row[column] for role, column in mapping.items()}
-        if kind == "two-responses" and "label" in mapping:
-            label = str(renamed["label"]).strip().lower()
-            renamed["label"] = sides.get(label, renamed["label"])
-        return reader.read(renamed, source)
-
-    return Reader(lambda row: set(mapping.values()) <= row.keys(), read)
+        items.append((role, column))
+    return items
 
 
 def suggestion(columns: list[str]) -> str:

@@ -1,220 +1,319 @@
-"""Rows of a file, standard input or a Hugging Face data set, streamed with their place.
+"""Rows of a file, standard input, a Hugging Face data set or Python objects, with their place.
 
-`.jsonl`, `.json` (a list, or one object a line) and `.csv`, also `.gz`, are read with the
-standard library; `.parquet`, `.zst` and data set ids need an extra, which is named where it
-is missing. A row that cannot be parsed comes as BadRow, so that it is counted, not lost.
+What a file holds is told by its name, and of standard input by its first bytes. Text and
+`.gz` are read with the standard library; `.parquet`, `.xlsx`, `.zst` and data set ids need an
+extra, which is named where it is missing. A row that cannot be parsed comes as BadRow, so that
+it is counted, not lost.
 """
 
 from __future__ import annotations
 
-import csv
+import codecs
 import gzip
 import io
 import json
-import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from importlib import import_module
-from itertools import chain
+import tempfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, BinaryIO
 
-from plaudit.errors import DataError, require
+from plaudit.data.plain import plain
+from plaudit.data.text_rows import BadRow as BadRow
+from plaudit.data.text_rows import Lines, Row, csv_rows, json_rows
+from plaudit.errors import DataError, UsageError, require
 from plaudit.types import Source
 
-__all__ = ["FILES", "STDIN", "BadRow", "Row", "rows"]
-
-Row = Mapping[str, Any]
 STDIN = "<stdin>"
-CHUNK = 1 << 20  # characters of a JSON list read at a time
-DECODER = json.JSONDecoder()
-NOT_SPACE, AFTER_VALUE = re.compile(r"\S"), re.compile(r"\s*([,\]])")
-# A response may be longer than the csv module's default limit of 131,072 characters.
-csv.field_size_limit(1 << 28)
+GIVEN = "rows"  # the name of rows that Python code hands over
+KINDS = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".jsonlines", ".json"), "json"),
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".xlsx": "xlsx",
+}
+PACKED = (".gz", ".zst")
+Rows = Iterator[tuple[Source, Row | BadRow]]
 
 
-class BadRow(NamedTuple):
-    """A row that is not one, and why."""
+def rows(data: Any, split: str | None = None) -> Rows:
+    """Yield (source, row) of DATA.
 
-    problem: str
-
-
-Rows = Iterator[tuple[Source, "Row | BadRow"]]
-
-
-def rows(data: str, split: str | None = None) -> Rows:
-    """Yield (source, row) of DATA: a file, `-`, a folder or a Hugging Face data set id.
+    Args:
+        data: a file, `-`, a folder, a Hugging Face data set id; or in Python a pandas or
+            polars frame, a `datasets.Dataset`, or any iterable of mappings.
+        split: the split of a data set, or the sheet of a workbook, that has several.
 
     Raises DataError when DATA is not there or of a kind that plaudit does not read.
     """
-    if data in ("-", STDIN):
-        return _text_rows(STDIN, ".jsonl", sys.stdin)
+    if not isinstance(data, (str, Path)):
+        return _given_rows(data, split)
+    if str(data) in ("-", STDIN):
+        return _stream_rows(STDIN, _standard_input(), None, split)
     path = Path(data).expanduser()
-    if path.is_file():
-        return _file_rows(path)
     if path.is_dir():
-        return _dataset_rows(data, split, local=True)
-    if data.count("/") == 1 and not data.startswith((".", "~", "/")) and "." not in path.suffix:
-        return _dataset_rows(data, split, local=False)
+        return _dataset_rows(str(data), split, local=True)
+    if path.exists():  # a file, or a pipe such as /dev/stdin
+        return _stream_rows(str(path), path, _kind(path) if path.is_file() else None, split)
+    owned = str(data).count("/") == 1 and not str(data).startswith((".", "~", "/"))
+    if owned and (not path.suffix or path.suffix[1:2].isdigit()):
+        return _dataset_rows(str(data), split, local=False)
     raise DataError(
-        f"{data}: no such file; DATA is a file ({', '.join(FILES)}, also .gz and .zst), "
+        f"{data}: no such file; DATA is a file ({', '.join(KINDS)}, also {' and '.join(PACKED)}), "
         "- for standard input, or a Hugging Face data set id (owner/name)"
     )
 
 
-def _file_rows(path: Path) -> Rows:
+def repeatable(data: Any) -> bool:
+    """Whether `rows` gives the same rows when it is called once more."""
+    if isinstance(data, (str, Path)):
+        path = Path(data).expanduser()
+        return path.is_file() or path.is_dir()
+    return not isinstance(data, Iterator)
+
+
+class Spool:
+    """Rows that can be read once, read twice: as they come, then from a temporary file."""
+
+    def __init__(self, found: Rows) -> None:
+        self._found = found
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 (as long as self)
+
+    def first(self) -> Rows:
+        for source, row in self._found:
+            kept = row.problem if isinstance(row, BadRow) else row
+            self._file.write(json.dumps([*source, kept]) + "\n")
+            yield source, row
+
+    def again(self) -> Rows:
+        self._file.seek(0)
+        for text in self._file:
+            name, line, row = json.loads(text)
+            yield Source(name, line), row if isinstance(row, dict) else BadRow(row)
+
+
+def _kind(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    packed = suffixes.pop() if suffixes and suffixes[-1] in (".gz", ".zst") else None
-    kind = suffixes[-1] if suffixes else ""
-    if kind not in FILES:
+    if suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    suffix = suffixes[-1] if suffixes else ""
+    if suffix not in KINDS:
         raise DataError(
-            f"{path}: unknown kind of file {kind or 'without a suffix'!r}; known are "
-            f"{', '.join(FILES)}, also .gz and .zst"
+            f"{path}: unknown kind of file {suffix or 'without a suffix'!r}; known are "
+            f"{', '.join(KINDS)}, also {' and '.join(PACKED)}"
         )
-    if kind == ".parquet":
-        return _parquet_rows(path)
-    return _text_file_rows(path, kind, packed)
+    return KINDS[suffix]
 
 
-def _text_file_rows(path: Path, kind: str, packed: str | None) -> Rows:
+def _standard_input() -> BinaryIO:
+    binary = getattr(sys.stdin, "buffer", None)
+    if binary is None:  # replaced by text
+        return io.BytesIO(sys.stdin.read().encode("utf-8", "surrogatepass"))
+    return io.BufferedReader(_Whole(b"", binary))  # whose end does not close standard input
+
+
+def _stream_rows(name: str, data: Path | BinaryIO, kind: str | None, split: str | None) -> Rows:
+    """Rows of bytes; `kind` None is told by the first of them."""
     try:
-        with _open(path, packed) as file:
-            yield from _text_rows(str(path), kind, file)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{path}: not UTF-8 text (byte {error.start} of a part of it); save it as UTF-8 "
-            "(in a spreadsheet: 'CSV UTF-8')"
-        ) from error
-    except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read to its end: {error}") from error
+        with data.open("rb") if isinstance(data, Path) else data as raw:
+            for line, row in _lines(name, *_unpacked(name, raw), kind, split):
+                yield Source(name, line), row
+    except UnicodeError as error:
+        raise DataError(f"{name}: not the text that its first bytes promise: {error}") from error
+    except OSError as error:
+        raise DataError(f"{name}: cannot be read to its end: {error}") from error
 
 
-def _open(path: Path, packed: str | None) -> TextIO:
-    if packed == ".gz":
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    if packed == ".zst":
-        require("model", "zstandard", what=f"{path.name} (.zst)")
-        stream = import_module("zstandard").open(path, "rb")
-        return io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
+class _Whole(io.RawIOBase):
+    """A stream whose first bytes have been looked at, from its beginning."""
 
+    def __init__(self, head: bytes, rest: Any) -> None:
+        self._head, self._rest = head, rest
 
-def _text_rows(name: str, kind: str, file: TextIO) -> Rows:
-    for line, row in TEXT_FILES[kind](file, name):
-        yield Source(name, line), row
+    def readable(self) -> bool:
+        return True
 
-
-def _jsonl(file: TextIO, _name: str) -> Iterator[tuple[int, Row | BadRow]]:
-    for number, line in enumerate(file, start=1):
-        if not line.strip():
-            continue
+    def readinto(self, buffer: Any) -> int:
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield number, BadRow(f"not JSON: {error}")
-            continue
-        if isinstance(row, dict):
-            yield number, row
-        else:
-            yield number, BadRow(f"expected an object, found {type(row).__name__}")
+            part = self._head[: len(buffer)] or self._rest.read1(len(buffer))
+        except (EOFError, ValueError, zlib.error, RuntimeError) as error:  # what unpacking raises
+            raise OSError(error) from error
+        self._head = self._head[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)
 
 
-def _json(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:
-    text = file.read(CHUNK)
-    while text.isspace():
-        text = file.read(CHUNK)
-    if text.lstrip().startswith("["):
-        values = _elements(text, file, name)
-    else:
-        text += file.read()
-        try:
-            whole = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            if text.lstrip().startswith("{"):  # one object a line under the name .json
-                yield from _jsonl(io.StringIO(text), name)
-                return
-            raise DataError(f"{name}: not JSON: {error}") from error
-        lists = (
-            [v for v in whole.values() if isinstance(v, list)] if isinstance(whole, dict) else []
-        )
-        values = iter(lists[0] if len(lists) == 1 and len(whole) <= 3 else [whole])
-    for number, row in enumerate(values, start=1):
-        if isinstance(row, dict):
-            yield number, row
-        else:
-            yield number, BadRow(f"expected an object, found {type(row).__name__}")
+class _Zstandard:
+    """Unpacked bytes; unlike zstandard's own reader it raises where a frame is cut off."""
+
+    def __init__(self, packed: Any) -> None:
+        import zstandard
+
+        self._packed, self._error = packed, zstandard.ZstdError
+        self._new = zstandard.ZstdDecompressor().decompressobj
+        self._frame, self._begun, self._left = self._new(), False, io.BytesIO()
+
+    def read1(self, size: int) -> bytes:
+        while not (found := self._left.read(size)):
+            part = self._packed.read1(1 << 13)
+            if not part and self._begun:
+                raise EOFError("the last frame is cut off")
+            if not part:
+                return b""
+            data = b""
+            try:
+                while part:
+                    data += self._frame.decompress(part)
+                    self._begun, part = not self._frame.eof, self._frame.unused_data
+                    if self._frame.eof:
+                        self._frame = self._new()
+            except self._error as error:
+                raise OSError(error) from error
+            self._left = io.BytesIO(data)
+        return found
 
 
-def _elements(text: str, file: TextIO, name: str) -> Iterator[Any]:
-    """Values of a JSON list that begins in `text`, one by one, so that it is never held whole."""
-    at, count = text.index("[") + 1, 0
-    while True:
-        begun = NOT_SPACE.search(text, at)
-        start = begun.start() if begun else len(text)
-        if text[start : start + 1] == "]" and not count:
-            end_of_list = start + 1
+def _peek(stream: Any) -> tuple[bytes, BinaryIO]:
+    """The first bytes, some of them text, and the stream from its beginning."""
+    head = b""
+    while len(head) < 4 or not head.strip():
+        part = stream.read1(1 << 16)
+        if not part:
             break
-        mark, reason = None, "the file ends before its list does"
-        try:
-            value, end = DECODER.raw_decode(text, start)
-            mark = AFTER_VALUE.match(text, end)
-        except json.JSONDecodeError as error:  # or the value goes on in the next part
-            reason = error.msg
-        except RecursionError:
-            reason = "nested too deeply"
-        if mark is None:
-            more = file.read(max(CHUNK, len(text) - at))
-            if not more:
-                raise DataError(f"{name}: not JSON, in row {count + 1} of its list: {reason}")
-            text, at = text[at:] + more, 0
-            continue
-        count += 1
-        yield value
-        at = end_of_list = mark.end()
-        if mark[1] == "]":
-            break
-    if text[end_of_list:].strip() or file.read().strip():
-        raise DataError(f"{name}: not JSON: more text after its list of {count:,} rows")
+        head += part
+    if isinstance(stream, io.BufferedReader) and stream.seekable():
+        stream.seek(-len(head), io.SEEK_CUR)
+        return head, stream
+    return head, io.BufferedReader(_Whole(head, stream), 1 << 16)
 
 
-def _csv(file: TextIO, name: str) -> Iterator[tuple[int, Row | BadRow]]:
-    lines = iter(file)
-    first = next(lines, None)
-    if first is None:
-        raise DataError(f"{name}: empty; expected a header line with the columns' names")
-    # Spreadsheets write semicolons where the comma is the decimal mark.
-    mark = max(",;\t", key=first.count)
-    reader = csv.reader(chain([first], lines), delimiter=mark)
-    header = [column.strip() for column in next(reader)]
-    for fields in reader:
-        if not fields:
-            continue
-        if len(fields) != len(header):
-            problem = f"{len(fields)} fields where the header has {len(header)}"
-            yield reader.line_num, BadRow(f"{problem} ({', '.join(header)})")
-        else:
-            yield reader.line_num, dict(zip(header, fields, strict=True))
+def _unpacked(name: str, raw: Any) -> tuple[bytes, BinaryIO]:
+    head, stream = _peek(raw)
+    if head.startswith(b"\x1f\x8b"):
+        return _peek(io.BufferedReader(_Whole(b"", gzip.GzipFile(fileobj=stream))))
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        require("model", "zstandard", what=f"{name} (.zst)")
+        return _peek(io.BufferedReader(_Whole(b"", _Zstandard(stream))))
+    return head, stream
 
 
-def _parquet_rows(path: Path) -> Rows:
-    require("model", "pyarrow", what=f"{path.name} (.parquet)")
-    parquet = import_module("pyarrow.parquet")
+def _lines(
+    name: str, head: bytes, stream: BinaryIO, kind: str | None, split: str | None
+) -> Iterator[tuple[int, Row | BadRow]]:
+    if head.startswith(b"PAR1") or kind == "parquet":
+        return _parquet_rows(name, _seekable(stream))
+    if head.startswith(b"PK\x03\x04") or kind == "xlsx":
+        return _sheet_rows(name, _seekable(stream), split)
+    encoding, errors = _encoding(head)
+    file = io.TextIOWrapper(stream, encoding, errors, newline="")
+    if kind is None:
+        start = head.decode(encoding, "ignore").lstrip("\ufeff \t\r\n")[:1]
+        kind = "json" if start in ("{", "[") else "csv"
+    if kind == "json":
+        return json_rows(file, name)
+    return csv_rows(file, name, "\t" if kind == "tsv" else None)
+
+
+def _encoding(head: bytes) -> tuple[str, str]:
+    """Encoding and handling of errors: bytes that are no UTF-8 cost their row, not the file."""
+    if head.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32", "surrogatepass"
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16", "surrogatepass"
+    for encoding, high in (("utf-16-le", head[1:200:2]), ("utf-16-be", head[0:200:2])):
+        if high and high.count(0) > 0.7 * len(high):  # no mark, but Latin letters of two bytes
+            return encoding, "surrogatepass"
+    return "utf-8-sig", "surrogateescape"
+
+
+def _seekable(stream: BinaryIO) -> Any:
+    """Tables are read from their end: a stream goes to a temporary file first."""
+    if stream.seekable():
+        return stream
+    file = tempfile.TemporaryFile()  # noqa: SIM115 (closed with the last reference)
+    while part := stream.read(1 << 20):
+        file.write(part)
+    file.seek(0)
+    return file
+
+
+def _parquet_rows(name: str, file: Any) -> Lines:
+    require("model", "pyarrow", what=f"{name} (.parquet)")
+    import pyarrow
+    from pyarrow import parquet
+
     try:
         # Small buffers: else a whole row group, often the whole file, is held decompressed.
-        file = parquet.ParquetFile(path, buffer_size=1 << 16, pre_buffer=False)
-        number = 0
-        for batch in file.iter_batches(batch_size=1000):
-            for row in batch.to_pylist():
-                number += 1
-                yield Source(str(path), number), row
-    except (OSError, import_module("pyarrow").ArrowException) as error:
-        raise DataError(f"{path}: cannot be read as parquet: {error}") from error
+        table = parquet.ParquetFile(file, buffer_size=1 << 16, pre_buffer=False)
+        batches = table.iter_batches(batch_size=1000)
+        yield from _plain_rows(row for batch in batches for row in batch.to_pylist())
+    except (OSError, ValueError, pyarrow.ArrowException) as error:
+        raise DataError(f"{name}: cannot be read as parquet: {error}") from error
+
+
+def _sheet_rows(name: str, file: Any, split: str | None) -> Lines:
+    require("xlsx", "openpyxl", what=f"{name} (.xlsx)")
+    import openpyxl
+
+    try:
+        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
+        sheets = {sheet.title: sheet for sheet in book.worksheets}
+        found = {title: [*sheet.iter_rows(values_only=True)] for title, sheet in sheets.items()}
+    except Exception as error:  # whatever the archive, its XML or openpyxl raises
+        raise DataError(f"{name}: cannot be read as a workbook: {error}") from error
+    filled = {title: cells for title, cells in found.items() if any(any(row) for row in cells)}
+    title = split or (next(iter(filled)) if len(filled) == 1 else None)
+    if title not in filled:
+        raise DataError(
+            f"{name}: {len(filled)} sheets hold rows ({', '.join(filled)}); name one with --split"
+        )
+    text = io.StringIO()
+    for cells in filled[title]:
+        values = ("" if cell is None else str(plain(cell)) for cell in cells)
+        text.write(",".join('"' + value.replace('"', '""') + '"' for value in values) + "\r\n")
+    text.seek(0)
+    yield from csv_rows(text, f"{name} ({title})", ",")
+
+
+def _plain_rows(found: Iterable[Any], arrow: bool = True) -> Lines:
+    for number, row in enumerate(found, start=1):
+        try:
+            if not isinstance(row, Mapping):
+                raise DataError(f"expected an object, found {type(row).__name__}")
+            yield number, {str(k): plain(value, drop_nulls=arrow) for k, value in row.items()}
+        except (DataError, RecursionError) as error:
+            yield number, BadRow(str(error))
+
+
+def _given_rows(data: Any, split: str | None) -> Rows:
+    """Rows of Python objects: frames, data sets, lists and iterators of mappings."""
+    if hasattr(data, "collect") and hasattr(data, "lazy"):
+        data = data.collect()  # a lazy frame of polars
+    arrow = hasattr(data, "features") or hasattr(data, "to_pylist")
+    if hasattr(data, "iloc") and hasattr(data, "to_dict"):
+        data = data.to_dict("records")
+    elif hasattr(data, "iter_rows"):
+        data = data.iter_rows(named=True)
+    elif hasattr(data, "to_pylist"):
+        data = data.to_pylist()
+    elif isinstance(data, Mapping):
+        if not data or isinstance(next(iter(data.values())), (str, int, float, list, tuple)):
+            raise UsageError("expected rows, found one mapping; give a list of them")
+        return _given_rows(_chosen_split(GIVEN, data, split), None)
+    if not isinstance(data, Iterable) or isinstance(data, (bytes, bytearray)):
+        raise UsageError(
+            f"expected DATA, found {type(data).__name__}; DATA is a file's name, a list or "
+            "iterator of dicts, a pandas or polars frame, or a datasets.Dataset"
+        )
+    return ((Source(GIVEN, line), row) for line, row in _plain_rows(data, arrow))
 
 
 def _dataset_rows(data: str, split: str | None, local: bool) -> Rows:
     require("model", "datasets", what=f"{data} (a Hugging Face data set)")
-    datasets = import_module("datasets")
-    datasets.disable_progress_bars()
+    import datasets
+
     try:
         saved = local and any(
             (Path(data) / n).exists() for n in ("state.json", "dataset_dict.json")
@@ -228,8 +327,8 @@ def _dataset_rows(data: str, split: str | None, local: bool) -> Rows:
         ) from error
     if hasattr(found, "keys"):
         found = _chosen_split(data, found, split)
-    for number, row in enumerate(found, start=1):
-        yield Source(data, number), row
+    for line, row in _plain_rows(found):
+        yield Source(data, line), row
 
 
 def _chosen_split(data: str, found: Any, split: str | None) -> Any:
@@ -238,11 +337,3 @@ def _chosen_split(data: str, found: Any, split: str | None) -> Any:
     if name not in names:
         raise DataError(f"{data}: no split {name!r}; name one with --split: {', '.join(names)}")
     return found[name]
-
-
-TEXT_FILES: dict[str, Callable[[TextIO, str], Iterator[tuple[int, Row | BadRow]]]] = {
-    ".jsonl": _jsonl,
-    ".json": _json,
-    ".csv": _csv,
-}
-FILES = (*TEXT_FILES, ".parquet")

@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from plaudit.data.columns import Mapped
 from plaudit.data.readers import READERS
-from plaudit.data.readers.reader import prompt_messages, response_messages
-from plaudit.errors import DataError, UsageError
-from plaudit.types import Conversation, Scores, Source, as_messages, is_empty
+from plaudit.data.readers.messages import prompt_messages, response_messages
+from plaudit.data.readers.ranked import RESPONSES, responses_of
+from plaudit.data.readers.reader import NOTHING, PROMPTS, Fields
+from plaudit.data.reading import Columns
+from plaudit.errors import DataError
+from plaudit.types import Conversation, Scores, Slate, Source, is_empty
 
 OWN = ("score", "std", "rank", "best", "probability", "note", "error")  # plaudit's columns
 RESPONSE = ("response", "reply", "completion", "answer", "output")
-RESPONSES = ("responses", "replies", "completions", "answers")
-PROMPT = ("prompt", "question", "instruction", "input")
+NOWHERE = Source("", 0)
 
 
 class Request(NamedTuple):
@@ -30,41 +34,61 @@ class Request(NamedTuple):
     several: bool
 
 
-def request(row: Mapping[str, Any], columns: str | None = None) -> Request:
-    """What a row asks to be scored. Raises DataError naming the columns found."""
-    if columns is not None:
-        row = _renamed(row, columns)
-    if isinstance(row.get("messages"), list):
-        return Request((Conversation(as_messages(row["messages"])),), False)
-    prompt = next((row[name] for name in PROMPT if row.get(name) is not None), None)
-    if prompt is not None:
-        head = prompt_messages(prompt)
-        response = next((row[name] for name in RESPONSE if row.get(name) is not None), None)
-        if response is not None:
-            return Request((Conversation(head + response_messages(response)),), False)
-        several = next((row[name] for name in RESPONSES if isinstance(row.get(name), list)), None)
-        if several and not isinstance(several[0], dict):
-            return Request(tuple(Conversation(head + response_messages(r)) for r in several), True)
+def request(row: Mapping[str, Any], columns: str | Mapping[str, Any] | None = None) -> Request:
+    """What a row asks to be scored.
+
+    Raises DataError naming the columns found; and where one that looks like a part of the
+    conversation (`input`, `context`) was not read, since rows that differ in it alone would
+    get one score.
+    """
+    mapped = None if columns is None else _mapped(columns)
+    if mapped is not None:
+        if missing := mapped.missing([row]):
+            raise DataError(f"column {missing!r} is not there; columns: {', '.join(row)}")
+        row = mapped.rename(row)
+    fields = Fields(row, shown=mapped.shown if mapped else NOTHING)
+    slate, several = _slate(fields)
+    found = Columns()
+    found.note(fields, slate, NOWHERE)
+    if found.unread:
+        name = next(iter(found.unread))
+        raise DataError(
+            f"column {name!r} looks like a part of the conversation and was not read ({found}); "
+            f"say what it is: --columns input={name} (also prompt=, system=, history=), or that "
+            f"it is to be left out: --columns ignore={name}"
+        )
+    return Request(tuple(slate.conversation(i) for i in range(len(slate.responses))), several)
+
+
+@lru_cache(maxsize=8)
+def _parsed(columns: str) -> Mapped:
+    return Mapped(columns)
+
+
+def _mapped(columns: str | Mapping[str, Any]) -> Mapped:
+    return _parsed(columns) if isinstance(columns, str) else Mapped(columns)
+
+
+def _slate(fields: Fields) -> tuple[Slate, bool]:
+    """The responses of a row under their prompt, and whether it asks for several."""
     for reader in READERS.values():
-        if reader.recognises(row):
-            slate = reader.read(row, Source("", 0))
-            return Request(tuple(slate.conversation(i) for i in range(len(slate.responses))), True)
+        if reader.key is None and reader.recognises(fields.row):
+            return reader.read(fields, NOWHERE), True
+    if fields.name(("messages",)) is not None:
+        messages = prompt_messages(fields.get("messages"))
+        return fields.slate(NOWHERE, messages[:-1], [response_messages(messages[-1:])]), False
+    if fields.name(PROMPTS) is not None:
+        if fields.name(RESPONSE) is not None:
+            response = response_messages(fields.get("response", *RESPONSE))
+            return fields.slate(NOWHERE, fields.prompt(*PROMPTS), [response]), False
+        several = fields.get("responses", *RESPONSES)
+        if isinstance(several, list) and several:
+            return fields.slate(NOWHERE, fields.prompt(*PROMPTS), responses_of(several)), True
     raise DataError(
-        f"nothing to score: columns {', '.join(row)}; expected prompt and response, messages, or "
-        "prompt and responses (or name them: --columns prompt=question,response=answer)"
+        f"nothing to score: columns {', '.join(fields.row)}; expected prompt and response, "
+        "messages, or prompt and responses (or name them: --columns prompt=question,"
+        "response=answer)"
     )
-
-
-def _renamed(row: Mapping[str, Any], columns: str) -> dict[str, Any]:
-    renamed = dict(row)
-    for item in columns.split(","):
-        role, equals, column = item.strip().partition("=")
-        if not equals:
-            raise UsageError(f"--columns: expected role=column, found {item!r}")
-        if column not in row:
-            raise DataError(f"column {column!r} is not there; columns: {', '.join(row)}")
-        renamed[role] = row[column]
-    return renamed
 
 
 def scored(

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from plaudit.data.plain import json_text
 from plaudit.errors import UsageError, require
 from plaudit.evaluation.html import page
 from plaudit.evaluation.results import Curve as Curve
@@ -17,11 +18,15 @@ from plaudit.evaluation.results import Results
 from plaudit.evaluation.results import Section as Section
 from plaudit.evaluation.text import lines
 from plaudit.statistics.intervals import Interval
-from plaudit.types import json_text
 
 
 class Report(Results):
     """What was measured of a model on data; `print(report)` shows it."""
+
+    def __repr__(self) -> str:
+        known = ((name, self.numbers.get(name)) for name in ("accuracy", "log-loss"))
+        numbers = "".join(f", {name} {value}" for name, value in known if value is not None)
+        return f"Report({self.title!r}{numbers})"
 
     def __str__(self) -> str:
         buffer = io.StringIO()

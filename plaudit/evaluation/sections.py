@@ -50,7 +50,7 @@ def metric_section(report: Results, values: Judged) -> Section:
     found = {name: interval for name, interval in found.items() if interval.n}
     report.numbers |= found
     note = ""
-    if "bag of words" not in found:
+    if "bag of words accuracy" not in found:
         note = f"Bag of words not fitted: it takes {FEW_PAIRS} pairs over {FEW_PROMPTS} prompts."
     lines: list[Line] = [(name, v, METRICS[name].meaning) for name, v in found.items()]
     return Section("Metric", lines, note)

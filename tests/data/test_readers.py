@@ -11,6 +11,7 @@ from plaudit.data.readers import READERS
 from plaudit.errors import DataError, UsageError
 
 from ..conftest import SHARED
+from .foreign_rows import FOREIGN
 
 M = [{"role": "user", "content": "Hi there"}]
 A, B = {"role": "assistant", "content": "good"}, {"role": "assistant", "content": "bad"}
@@ -20,7 +21,6 @@ SAMPLES = [
     ("trl", {"prompt": "q", "chosen": "good", "rejected": "bad", "margin": 2}, 1.0),
     ("trl", {"prompt": M, "chosen": [A], "rejected": [B]}, 1.0),
     ("trl", {"chosen": [*M, A], "rejected": [*M, B]}, 1.0),
-    ("trl", {"chosen": "What is it? good", "rejected": "What is it? bad"}, 1.0),
     ("trl", {"prompt": "q", "chosen": "good", "rejected": "bad", "subset": "mine"}, 1.0),
     (
         "hh-rlhf",
@@ -87,9 +87,12 @@ SAMPLES = [
         },
         1.0,
     ),
+    ("trl", {"instruction": "q", "input": "more", "chosen": "good", "rejected": "bad"}, 1.0),
+    ("trl", {"system": "s", "question": "q", "chosen": "good", "rejected": "bad"}, 1.0),
+    *FOREIGN,
     ("arena", {"conversation_a": [*M, A], "conversation_b": [*M, B], "winner": "model_a"}, 1.0),
     (
-        "arena",
+        "arena-55k",
         {
             "prompt": '["q"]',
             "response_a": '["good"]',
@@ -142,13 +145,15 @@ def test_a_row_is_detected_and_read(tmp_path, name, row, p):
     pairs = pairs_of(reading)
     assert (reading.format, reading.rows, reading.bad) == (name, 3, 0)
     assert pairs[0].p == p
-    assert pairs[0].a.messages[-1].content == "good"
-    assert pairs[0].b.messages[-1].content.startswith("bad")
+    assert pairs[0].a.messages[-1].text == "good"
+    assert pairs[0].b.messages[-1].text.startswith("bad")
+    reading.refuse_unread()
     assert sum(pair.weight for pair in pairs) == pytest.approx(3)
 
 
 def test_every_reader_has_a_sample():
-    assert {name for name, _, _ in SAMPLES} | {"candidates"} == set(READERS)
+    apart = {"candidates", "helpsteer2-ratings"}
+    assert {name for name, _, _ in SAMPLES} | apart == set(READERS)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +201,8 @@ def test_a_bad_row_is_counted_with_its_place_and_does_not_stop(tmp_path):
     assert reading.bad == 2
     assert (
         str(reading.problems[0])
-        == f"{path}:2: label 'maybe' is not one of a, b, tie, both_bad, skip"
+        == f"{path}:2: label 'maybe' is not one of a, b, tie, both_bad, skip; say what it means: "
+        "--label-values VALUE=a,…"
     )
     assert str(reading.problems[1]).startswith(f"{path}:4: not JSON")
 
@@ -217,7 +223,7 @@ def test_formats_and_columns_are_checked(tmp_path):
     path = write(tmp_path / "d.jsonl", [{"prompt": "q"}])
     with pytest.raises(UsageError, match="--format 'x' is not one of study, rewardbench2"):
         read(path, format="x")
-    with pytest.raises(UsageError, match="'answer' is not one of prompt, response_a"):
+    with pytest.raises(UsageError, match="'answer' is not one of prompt, system"):
         read(path, columns="answer=x")
 
 
@@ -277,9 +283,9 @@ def test_the_same_rows_come_from_every_kind_of_file(tmp_path):
 def test_missing_and_broken_files_are_one_clear_error(tmp_path):
     with pytest.raises(DataError, match="no such file; DATA is a file"):
         read(str(tmp_path / "none.jsonl"))
-    (tmp_path / "x.tsv").write_text("a\tb\n")
-    with pytest.raises(DataError, match="unknown kind of file '.tsv'; known are .jsonl"):
-        read(str(tmp_path / "x.tsv"))
+    (tmp_path / "x.doc").write_text("a\tb\n")
+    with pytest.raises(DataError, match="unknown kind of file '.doc'; known are .jsonl"):
+        read(str(tmp_path / "x.doc"))
     broken = gzip.compress(b'{"prompt":"q","chosen":"a","rejected":"b"}\n' * 500)[:-20]
     (tmp_path / "x.jsonl.gz").write_bytes(broken)
     with pytest.raises(DataError, match="cannot be read to its end"):
@@ -304,9 +310,12 @@ def test_spreadsheets_of_any_country_are_read(tmp_path, mark):
 
 def test_text_that_is_not_utf8_says_what_to_do(tmp_path):
     path = tmp_path / "desk.csv"
-    path.write_bytes("prompt,response_a,response_b,label\nGrüße,a,b,a\n".encode("latin-1"))
-    with pytest.raises(DataError, match="save it as UTF-8"):
-        list(read(str(path)))
+    path.write_bytes(
+        "prompt,response_a,response_b,label\nGrüße,a,b,a\nHi,a,b,a\n".encode("latin-1")
+    )
+    reading = read(str(path))
+    assert len(list(reading)) == 1
+    assert "byte 0xfc after 'Gr' is not UTF-8; save the file as UTF-8" in str(reading.problems[0])
 
 
 def test_json_nested_without_end_is_a_bad_row(tmp_path):
@@ -320,7 +329,7 @@ def test_json_nested_without_end_is_a_bad_row(tmp_path):
 
 @pytest.mark.parametrize("chunk", [1, 2, 7, 1 << 20])
 def test_a_json_list_is_read_in_parts_as_it_is_whole(tmp_path, monkeypatch, chunk):
-    monkeypatch.setattr("plaudit.data.files.CHUNK", chunk)
+    monkeypatch.setattr("plaudit.data.text_rows.CHUNK", chunk)
     values = [{"a": 'x] , "y', "b": [1, {"c": -2.5e3}]}, 12, 3.5, "]", {}, [], None, {"ü": "\n"}]
     path = tmp_path / "a.json"
     for text in (json.dumps(values), " \n" + json.dumps(values, indent=1) + "\n ", "[]", "[ ]"):

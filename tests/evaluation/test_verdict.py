@@ -6,7 +6,7 @@ import pytest
 from plaudit.data.bag_of_words import BagOfWords
 from plaudit.evaluation import evaluate
 from plaudit.evaluation.metrics import judged, measure
-from plaudit.evaluation.verdict import comparison, learning_curve, verdict
+from plaudit.evaluation.verdict import comparison, learning_curve, more_labels, verdict
 from plaudit.statistics.intervals import Interval
 from plaudit.types import Message, Pair, Scores, Slate, Source, messages_id
 
@@ -114,13 +114,19 @@ def test_the_learning_curve_sentence_obeys_its_interval():
     random = np.random.default_rng(0)
     before = judged(pairs, random.normal(size=24))
     after = judged(pairs, before.margin + 0.2 * random.normal(size=24))
-    said = learning_curve([(50, before), (100, after)])
-    assert said.startswith("Can't tell with 24 held-out pairs whether the last doubling helped")
-    clear = learning_curve([(50, before), (100, judged(pairs, better(pairs) * 3))])
-    assert clear.startswith("The last doubling lowered log-loss: -")
-    worse = learning_curve([(50, judged(pairs, better(pairs) * 3)), (100, before)])
-    assert worse.startswith("The last doubling raised log-loss: +")
-    assert learning_curve([(50, before)]) == ""
+    assert "can't be told with 24 held-out pairs" in learning_curve([before, after])
+    good = judged(pairs, better(pairs) * 3)
+    assert "another may lower it by about" in learning_curve([before, good])
+    assert "did not help" in learning_curve([good, before])
+    assert learning_curve([before]) == ""
+
+
+def test_more_labels_says_no_more_than_its_interval():
+    assert "may lower it by about 0.070" in more_labels(Interval(0.1, 0.05, 0.15, 400, 100))
+    assert "did not help" in more_labels(Interval(-0.1, -0.15, -0.05, 400, 100))
+    unknown = more_labels(Interval(0.01, -0.09, 0.11, 24, 24))
+    assert "can't be told with 24 held-out pairs; about 1,200 would" in unknown
+    assert "would bring little" in more_labels(Interval(0.001, -0.003, 0.004, 5000, 900))
 
 
 def test_two_models_are_told_apart_only_outside_0():

@@ -15,7 +15,7 @@ import plaudit
 from plaudit import RewardModel
 from plaudit.errors import CheckpointError, ModelError
 from plaudit.model import Renderer
-from plaudit.model.backbone import cut
+from plaudit.model.backbone import keep_layers
 from plaudit.model.reward_model import Posterior
 
 from ..conftest import FAMILIES, byte_tokenizer, talk, tiny_backbone
@@ -39,7 +39,7 @@ def save(family, folder, layer=None):
     torch.manual_seed(3)
     backbone = tiny_backbone(family)
     if layer:
-        cut(backbone, layer)
+        keep_layers(backbone, layer)
     model = RewardModel(backbone, renderer=Renderer.of(byte_tokenizer(), 256)).eval()
     model.posterior = Posterior(torch.eye(32) * 0.1, torch.zeros(32))
     model.save_pretrained(folder)
@@ -224,7 +224,5 @@ def test_a_two_label_model_is_refused(saved):
     config = json.loads((saved / "config.json").read_text())
     config["id2label"] = {"0": "a", "1": "b"}
     (saved / "config.json").write_text(json.dumps(config))
-    with pytest.raises(
-        CheckpointError, match=r"a reward model has one label \(id2label\), found 2"
-    ):
+    with pytest.raises(CheckpointError, match=r"2 labels \(a, b\); a reward model has one"):
         plaudit.load(str(saved))

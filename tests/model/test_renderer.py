@@ -52,13 +52,14 @@ def test_a_dated_template_is_pinned():
     assert text(Renderer.of(byte_tokenizer(DATED), 256), talk("q", "a")).startswith("26 Jul 2024")
 
 
-def test_the_oldest_turns_go_first_and_the_responses_end_never():
+def test_the_oldest_messages_go_first_and_the_responses_end_never():
     renderer = Renderer.of(byte_tokenizer(), 80)
     long = Conversation(
         (Message("system", "S"), *talk("one " * 9, "two", "three", "the end").messages)
     )
     rendered = renderer.render([long])[0]
-    assert (rendered.dropped_turns, rendered.dropped_tokens) == (2, 0)
+    assert rendered.dropped_messages == 2
+    assert rendered.dropped_tokens > 36
     shown = renderer.tokenizer.decode(rendered.ids)
     assert shown.startswith("<|im_start|>system\nS")
     assert "three" in shown

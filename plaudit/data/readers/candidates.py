@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from plaudit.data.readers import ranked, two_responses
-from plaudit.data.readers.reader import Row, origins, prompt_messages, remaining, response_messages
+from plaudit.data.readers.messages import response_messages
+from plaudit.data.readers.reader import PROMPTS, Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
+
+# Columns that look like a label which no reader understands: such rows are not unjudged.
+JUDGED = ("better", "best", "vote", "verdict", "judgment", "judgement", "selected")
 
 
 def recognises(row: Row) -> bool:
     listed = next((row[n] for n in ranked.RESPONSES if isinstance(row.get(n), list)), None)
     several = len(listed or ()) > 1 or two_responses.response_names(row) is not None
-    return several and two_responses.prompt_name(row) is not None
+    asked = any(row.get(name) is not None for name in PROMPTS)
+    return several and asked and not any(name in row for name in JUDGED)
 
 
-def read(row: Row, source: Source) -> Slate:
-    prompt, names = two_responses.prompt_name(row), two_responses.response_names(row)
-    listed = next((row[n] for n in ranked.RESPONSES if isinstance(row.get(n), list)), None)
-    if prompt is None or (names is None and listed is None):
-        raise DataError("expected a prompt and its responses, such as response_a and response_b")
-    items = [row[name] for name in names] if names else list(listed or ())
-    return Slate(
-        prompt_messages(row[prompt]),
-        tuple(response_messages(row[name]) for name in names)
+def read(fields: Fields, source: Source) -> Slate:
+    names = two_responses.response_names(fields.row)
+    items = (
+        [fields.need(*each) for each in zip(("response a", "response b"), names, strict=True)]
         if names
-        else ranked.responses_of(items),
-        source,
-        group=str(row["group"]) if row.get("group") is not None else None,
-        origins=origins(row, items),
-        columns=remaining(row, (prompt, "group", *(names or ()))),
+        else fields.get("responses", *ranked.RESPONSES)
     )
+    if not isinstance(items, list) or len(items) < 2:
+        raise DataError("expected a prompt and its responses, such as response_a and response_b")
+    responses = [*map(response_messages, items)] if names else ranked.responses_of(items)
+    return fields.slate(source, fields.prompt(), responses, items)

@@ -1,8 +1,9 @@
 """K ranked responses to a prompt, as InstructGPT (2203.02155) collects them.
 
-`responses` (or responses, completions, answers) with `ranks` (1 is best, equal ranks tie),
-`ratings` (or scores; higher is better), or `ranking` (indices, best first). A response may be
-text, messages, or an object with the text and its own rank or rating.
+`responses` (or completions, answers) with `ranks` (1 is best, equal ranks tie), `ratings` (or
+scores; higher is better), `ranking` (indices, best first) or `preferred` (the indices of the
+good ones). A response may be text, messages, or an object with the text and its own rank or
+rating. A rank or rating that is null or NaN is unknown.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.readers.reader import Row, origins, prompt_messages, remaining, response_messages
+from plaudit.data.readers.messages import KEYS, response_messages
+from plaudit.data.readers.reader import PROMPTS, Fields, Row, known_number
 from plaudit.errors import DataError
 from plaudit.types import Messages, Slate, Source
 
@@ -21,69 +23,78 @@ TEXT = ("text", "content", "response", "reply", "completion", "answer")
 
 
 def recognises(row: Row) -> bool:
-    name = _first(row, RESPONSES)
-    if "prompt" not in row or name is None or not isinstance(row[name], list) or not row[name]:
+    items = next((row[name] for name in RESPONSES if isinstance(row.get(name), list)), None)
+    if not items or not any(row.get(name) is not None for name in PROMPTS):
         return False
-    inside = isinstance(row[name][0], dict) and _first(row[name][0], RANKS + RATINGS) is not None
-    return inside or _first(row, (*RANKS, *RATINGS, "ranking")) is not None
+    inside = isinstance(items[0], dict) and any(known in items[0] for known in RANKS + RATINGS)
+    return inside or any(known in row for known in (*RANKS, *RATINGS, "ranking", "preferred"))
 
 
-def read(row: Row, source: Source) -> Slate:
-    name = _first(row, RESPONSES)
-    if name is None or not isinstance(row[name], list):
-        raise DataError(f"expected a list of responses in one of {', '.join(RESPONSES)}")
-    items: list[Any] = row[name]
-    count = len(items)
-    if count < 2:
-        raise DataError(f"expected at least two responses, found {count}")
-    return Slate(
-        prompt_messages(row.get("prompt")),
-        responses_of(items),
+def read(fields: Fields, source: Source) -> Slate:
+    items = fields.need("responses", *RESPONSES)
+    if not isinstance(items, list) or len(items) < 2:
+        raise DataError(f"expected a list of two or more responses, found {items!r:.60}")
+    ranking = _ranking(fields.get("ranking"), len(items))
+    preferred = _preferred(fields.get("preferred"), len(items))
+    return fields.slate(
         source,
-        ranks=_ranking(row, count) or _numbers(row, items, RANKS),
-        ratings=_numbers(row, items, RATINGS),
-        group=str(row["group"]) if row.get("group") is not None else None,
-        origins=origins(row, items),
-        columns=remaining(row, ("prompt", "group")),
+        fields.prompt(),
+        responses_of(items),
+        items,
+        preferred=preferred,
+        verdict="preferred" if preferred else None,
+        ranks=ranking or _numbers(fields, items, "ranks", RANKS),
+        ratings=_numbers(fields, items, "ratings", RATINGS),
     )
-
-
-def _first(row: Row, names: Sequence[str]) -> str | None:
-    return next((name for name in names if row.get(name) is not None), None)
 
 
 def responses_of(items: Sequence[Any]) -> tuple[Messages, ...]:
     """Responses that are text, messages, or objects with a text."""
-    return tuple(map(_turns, items))
+    return tuple(map(_messages, items))
 
 
-def _turns(item: Any) -> Messages:
-    if isinstance(item, dict):
-        name = _first(item, TEXT)
+def _messages(item: Any) -> Messages:
+    if isinstance(item, dict) and not KEYS & item.keys():
+        name = next((name for name in TEXT if item.get(name) is not None), None)
         if name is None:
             raise DataError(f"a response object needs one of {', '.join(TEXT)}")
         return response_messages(item[name])
     return response_messages(item)
 
 
-def _numbers(row: Row, items: list[Any], names: Sequence[str]) -> tuple[float, ...] | None:
-    name = _first(row, names)
-    values = row[name] if name is not None else None
-    if values is None and isinstance(items[0], dict):
-        inner = _first(items[0], names)
-        values = [item.get(inner) for item in items] if inner is not None else None
+def _numbers(
+    fields: Fields, items: list[Any], role: str, names: Sequence[str]
+) -> tuple[float | None, ...] | None:
+    values = fields.get(role, *names)
+    inner = [item for item in items if isinstance(item, dict)]
+    if values is None and len(inner) == len(items):
+        name = next((name for name in names if any(name in item for item in inner)), None)
+        values = [item.get(name) for item in inner] if name is not None else None
     if values is None:
         return None
-    try:
-        return tuple(float(value) for value in values)
-    except (TypeError, ValueError):
-        raise DataError(f"ranks and ratings must be numbers, found {values!r:.60}") from None
+    if not isinstance(values, list):
+        raise DataError(f"{role} must be a list of numbers, found {values!r:.60}")
+    return tuple(known_number(value, f"each of the {role}") for value in values)
 
 
-def _ranking(row: Row, count: int) -> tuple[float, ...] | None:
-    order = row.get("ranking")
+def _preferred(value: Any, count: int) -> tuple[int, ...]:
+    """Indices of the good responses: one, or a list of them."""
+    indices = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(index) is int and 0 <= index < count for index in indices):
+        raise DataError(f"'preferred' must hold indices 0 to {count - 1}, found {value!r:.60}")
+    return tuple(indices)
+
+
+def _ranking(order: Any, count: int) -> tuple[float, ...] | None:
     if order is None:
         return None
-    if sorted(order) != list(range(count)):
-        raise DataError(f"'ranking' must list each index 0 to {count - 1} once, found {order!r}")
-    return tuple(float(list(order).index(index) + 1) for index in range(count))
+    places = list(range(count))
+    if not isinstance(order, list) or [i for i in places if i in order] != places[: len(order)]:
+        raise DataError(
+            f"'ranking' must list each index 0 to {count - 1} once, found {order!r:.60}"
+        )
+    if len(order) != count:
+        raise DataError(
+            f"'ranking' must list each index 0 to {count - 1} once, found {order!r:.60}"
+        )
+    return tuple(float(order.index(index) + 1) for index in places)

@@ -1,32 +1,172 @@
-"""What a reader is, and the small pieces that readers share."""
+"""What a reader is, and the row it reads: which of its columns became what."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from plaudit.data.readers.label_values import Label, Meaning, by_words
+from plaudit.data.readers.messages import json_value, prompt_once
+from plaudit.data.readers.messages import prompt_messages as prompt_messages
+from plaudit.data.readers.messages import response_messages as response_messages
 from plaudit.errors import DataError
-from plaudit.types import Message, Messages, Origin, Slate, Source, as_messages
-
-__all__ = [
-    "Reader",
-    "field",
-    "number",
-    "origins",
-    "prompt_messages",
-    "remaining",
-    "response_messages",
-]
+from plaudit.types import Message, Messages, Origin, Slate, Source
 
 Row = Mapping[str, Any]
+PROMPTS = ("prompt", "question", "instruction", "query")
+LAST_PROMPTS = ("input", "context")
+SYSTEMS = ("system", "system_prompt", "system_message")
+NOTHING: Mapping[str, Any] = {}
+
+
+class Fields:
+    """A row that is being read. Every value taken says what its column became.
+
+    `roles` maps columns to what they were read as; `meaning` is what the values of the label
+    column mean, where the whole column has been looked at; `shown` has the data's own names of
+    columns that --columns has renamed.
+    """
+
+    __slots__ = ("meaning", "roles", "row", "shown")
+
+    def __init__(
+        self, row: Row, meaning: Meaning | None = None, shown: Mapping[str, str] = NOTHING
+    ) -> None:
+        self.row, self.meaning, self.shown = row, meaning, shown
+        self.roles: dict[str, str] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return self.row.get(name) is not None
+
+    def name(self, names: Iterable[str]) -> str | None:
+        """The first of the columns that has a value."""
+        return next((name for name in names if self.row.get(name) is not None), None)
+
+    def get(self, role: str, *names: str) -> Any:
+        """The value of the first of the columns that has one, None where none has."""
+        name = self.name(names or (role,))
+        if name is None:
+            return None
+        self.roles[name] = role
+        return self.row[name]
+
+    def need(self, role: str, *names: str) -> Any:
+        """The value of the first of the columns that has one; raises DataError where none has."""
+        value = self.get(role, *names)
+        if value is None:
+            raise DataError(f"field {' or '.join(map(repr, names or (role,)))} is missing")
+        return value
+
+    def number(self, name: str, role: str | None = None) -> float | None:
+        """A finite number; None where the field is absent, empty, NaN or infinite: unknown."""
+        return known_number(self.get(role or name, name), f"field {name!r}")
+
+    def text(self, name: str) -> str | None:
+        """The value as text, None where it is absent or empty."""
+        value = self.get(name)
+        return None if value is None or value == "" else str(value)
+
+    def label(self, column: str, names: tuple[str, str]) -> Label:
+        """The label of two responses, which stand in the columns `names`."""
+        self.roles[column] = "label"
+        meaning = self.meaning
+        if meaning is None or meaning.column != column:
+            meaning = by_words(column)
+        return meaning.label(self.row, names, self.shown)
+
+    def prompt(self, *names: str) -> Messages:
+        """The prompt: system, history, the prompt itself and its input, as far as given."""
+        name = self.name(names or (*PROMPTS, *LAST_PROMPTS))
+        if name is None:
+            raise DataError(f"field {' or '.join(map(repr, names or PROMPTS))} is missing")
+        prompt = prompt_messages(self.get("prompt", name))
+        if name == "instruction" or "input" in self.shown:
+            prompt = self._with_input(prompt)
+        if self.row.get("history"):
+            prompt = _history(self.get("history")) + prompt
+        system = self.get("system", *SYSTEMS)
+        if system and str(system).strip():
+            begin = prompt_messages(system, "system")
+            if prompt[: len(begin)] != begin:
+                if prompt[0].role == "system":
+                    raise DataError("the column 'system' and the prompt's system message differ")
+                prompt = begin + prompt
+        return prompt
+
+    def _with_input(self, prompt: Messages) -> Messages:
+        """Alpaca's `input` under the instruction, as LLaMA-Factory joins them."""
+        given = self.row.get("input")
+        if not isinstance(given, str) or len(prompt) != 1 or "input" in self.roles:
+            return prompt
+        self.roles["input"] = "input"
+        if not given.strip() or not isinstance(prompt[0].content, str):
+            return prompt
+        return (Message("user", f"{prompt[0].content}\n{given}"),)
+
+    def slate(
+        self,
+        source: Source,
+        prompt: Messages,
+        responses: Sequence[Messages],
+        items: Sequence[Any] = (),
+        tools: Any = None,
+        **labels: Any,
+    ) -> Slate:
+        """The Slate of the row, the prompt taken once; columns that nothing has read stay.
+
+        `items` are the responses' own objects, which may say who wrote them.
+        """
+        prompt, once = prompt_once(prompt, responses)
+        tools = _tools(self.get("tools") if tools is None else tools)
+        return Slate(
+            prompt,
+            tuple(once),
+            source,
+            group=self.text("group"),
+            origins=self._origins(items),
+            tools=tools,
+            columns=self.rest(),
+            **labels,
+        )
+
+    def rest(self) -> Mapping[str, Any]:
+        """The columns that nothing has read, as they are, for slices and groups."""
+        found = {
+            name: value
+            for name, value in self.row.items()
+            if name not in self.roles and isinstance(value, (str, int, float, bool))
+        }
+        return found or NOTHING  # one for all the rows that have none
+
+    def _origins(self, items: Sequence[Any]) -> tuple[Origin | None, ...]:
+        """Who wrote the responses, where the row or the responses' own objects say so."""
+        row = self.row
+        for name in ("model", "origin", "generator"):
+            for a, b in ((f"{name}_a", f"{name}_b"), (f"chosen_{name}", f"rejected_{name}")):
+                if row.get(a) and row.get(b):
+                    return (_origin(row[a]), _origin(row[b]))
+        for name in ("models", "origins", "generators"):
+            if isinstance(row.get(name), list) and (not items or len(row[name]) == len(items)):
+                return tuple(map(_origin, self.get("models", name)))
+        found = tuple(_origin(item) if isinstance(item, dict) else None for item in items)
+        return found if any(found) else ()
 
 
 class Reader(NamedTuple):
-    """`recognises(row)` and `read(row, source) -> Slate`, which raises DataError on a bad row."""
+    """`recognises(row)`, and `read(fields, source) -> Slate`, which raises DataError on a bad row.
+
+    `labels` are columns whose values' meaning the whole column decides, `names(row)` the two
+    columns of the responses that they compare. Of a format with one response per row, `key`
+    says which rows belong together, and `together` makes one row of them.
+    """
 
     recognises: Callable[[Row], bool]
-    read: Callable[[Row, Source], Slate]
+    read: Callable[[Fields, Source], Slate]
+    labels: tuple[str, ...] = ()
+    names: Callable[[Row], tuple[str, str] | None] = lambda _: None
+    key: Callable[[Row], str] | None = None
+    together: Callable[[Sequence[Row]], Row] | None = None
 
 
 def field(row: Row, name: str) -> Any:
@@ -36,64 +176,15 @@ def field(row: Row, name: str) -> Any:
     return row[name]
 
 
-def number(row: Row, name: str) -> float | None:
-    """A finite number, None where the field is absent or empty."""
-    value = row.get(name)
-    if value is None or value == "":
+def known_number(value: Any, what: str) -> float | None:
+    """The finite number that a value is, None where it is unknown."""
+    if value is None or (isinstance(value, str) and not value.strip()):
         return None
     try:
         result = float(value)
-    except (TypeError, ValueError):
-        raise DataError(f"field {name!r} must be a number, found {value!r:.40}") from None
-    if not math.isfinite(result):
-        raise DataError(f"field {name!r} must be finite, found {value!r:.40}")
-    return result
-
-
-def prompt_messages(value: Any) -> Messages:
-    """A prompt: plain text is one user turn; messages are taken as they are."""
-    if isinstance(value, str):
-        return (Message("user", value),)
-    if isinstance(value, (list, tuple)):
-        return as_messages(value)
-    raise DataError(f"a prompt must be text or messages, found {type(value).__name__}")
-
-
-def response_messages(value: Any) -> Messages:
-    """A response: plain text is one assistant turn; messages must end with one."""
-    if isinstance(value, str):
-        return (Message("assistant", value),)
-    if isinstance(value, (list, tuple)):
-        messages = as_messages(value)
-        if messages and messages[-1].role == "assistant":
-            return messages
-        raise DataError("a response's messages must end with an assistant turn")
-    raise DataError(f"a response must be text or messages, found {type(value).__name__}")
-
-
-NOTHING: Mapping[str, Any] = {}
-
-
-def remaining(row: Row, used: Collection[str]) -> Mapping[str, Any]:
-    """The columns not used for the comparison, as they are, for slices and groups."""
-    found = {
-        name: value
-        for name, value in row.items()
-        if name not in used and isinstance(value, (str, int, float, bool))
-    }
-    return found or NOTHING  # one for all the rows that have none
-
-
-def origins(row: Row, items: Sequence[Any] = ()) -> tuple[Origin | None, ...]:
-    """Who wrote the responses, where the row or the responses' own objects say so."""
-    for name in ("model", "origin", "generator"):
-        if row.get(f"{name}_a") and row.get(f"{name}_b"):
-            return tuple(_origin(row[f"{name}_{side}"]) for side in "ab")
-    for name in ("models", "origins", "generators"):
-        if isinstance(row.get(name), list) and (not items or len(row[name]) == len(items)):
-            return tuple(map(_origin, row[name]))
-    found = tuple(_origin(item) if isinstance(item, dict) else None for item in items)
-    return found if any(found) else ()
+    except (TypeError, ValueError, OverflowError):
+        raise DataError(f"{what} must be a number, found {value!r:.40}") from None
+    return result if math.isfinite(result) else None
 
 
 def _origin(value: Any) -> Origin | None:
@@ -102,3 +193,29 @@ def _origin(value: Any) -> Origin | None:
         sampling = value.get("sampling")
         return Origin(str(model), sampling if isinstance(sampling, dict) else {}) if model else None
     return Origin(str(value)) if value else None
+
+
+def _tools(value: Any) -> tuple[Mapping[str, Any], ...]:
+    """Tools as a list of objects, or as the JSON of one."""
+    if isinstance(value, str):
+        value = json_value(value, "tools") if value.strip() else None
+    if value in (None, [], {}):
+        return ()
+    if not isinstance(value, list) or not all(isinstance(tool, Mapping) for tool in value):
+        raise DataError(f"tools must be a list of objects, found {value!r:.60}")
+    return tuple(value)
+
+
+def _history(value: Any) -> Messages:
+    """Earlier messages: a list of messages, or of [user, assistant] pairs."""
+    if isinstance(value, str):
+        value = json_value(value, "history")
+    if isinstance(value, list) and all(isinstance(v, list) and len(v) == 2 for v in value):
+        value = [
+            {"role": role, "content": text}
+            for pair in value
+            for role, text in zip(("user", "assistant"), pair, strict=True)
+        ]
+    if not isinstance(value, list):
+        raise DataError(f"history must be a list of messages or pairs, found {value!r:.60}")
+    return prompt_messages(value)

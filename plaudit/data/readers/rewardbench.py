@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from plaudit.data.readers.reader import Row, field, prompt_messages, remaining, response_messages
+from plaudit.data.readers.messages import response_messages
+from plaudit.data.readers.reader import Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -51,7 +52,8 @@ SUBSETS_2 = ("Factuality", "Precise IF", "Math", "Safety", "Focus", "Ties")
 
 def recognises_1(row: Row) -> bool:
     sides = (row.get("prompt"), row.get("chosen"), row.get("rejected"))
-    return "id" in row and row.get("subset") in SUBSETS_1 and all(isinstance(s, str) for s in sides)
+    texts = all(isinstance(s, str) for s in (*sides, row.get("subset")))
+    return "id" in row and texts and row["subset"] in SUBSETS_1
 
 
 def recognises_2(row: Row) -> bool:
@@ -59,24 +61,25 @@ def recognises_2(row: Row) -> bool:
     return lists and "num_correct" in row and "subset" in row
 
 
-def read_1(row: Row, source: Source) -> Slate:
-    return _read(row, source, [field(row, "chosen")], [field(row, "rejected")])
+def read_1(fields: Fields, source: Source) -> Slate:
+    return _read(fields, source, [fields.need("chosen")], [fields.need("rejected")])
 
 
-def read_2(row: Row, source: Source) -> Slate:
-    slate = _read(row, source, list(field(row, "chosen")), list(field(row, "rejected")))
-    expected = int(field(row, "num_correct"))
-    if len(slate.preferred) != expected:
-        raise DataError(f"num_correct is {expected}, but there are {len(slate.preferred)} chosen")
-    return slate
+def read_2(fields: Fields, source: Source) -> Slate:
+    chosen, rejected = fields.need("chosen"), fields.need("rejected")
+    if not isinstance(chosen, list) or not isinstance(rejected, list):
+        raise DataError("chosen and rejected must be lists of responses")
+    if fields.row.get("num_correct") != len(chosen):
+        expected = fields.row.get("num_correct")
+        raise DataError(f"num_correct is {expected!r:.20}, but there are {len(chosen)} chosen")
+    return _read(fields, source, chosen, rejected)
 
 
-def _read(row: Row, source: Source, chosen: list[Any], rejected: list[Any]) -> Slate:
-    return Slate(
-        prompt_messages(field(row, "prompt")),
-        tuple(response_messages(response) for response in chosen + rejected),
+def _read(fields: Fields, source: Source, chosen: list[Any], rejected: list[Any]) -> Slate:
+    return fields.slate(
         source,
+        fields.prompt("prompt"),
+        [response_messages(response) for response in chosen + rejected],
         preferred=tuple(range(len(chosen))),
         verdict="preferred",
-        columns=remaining(row, ("prompt", "chosen", "rejected")),
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from plaudit.data.readers.reader import Row, field, prompt_messages, remaining, response_messages
+from plaudit.data.readers.messages import response_messages
+from plaudit.data.readers.reader import Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -18,15 +19,14 @@ def recognises(row: Row) -> bool:
     return triples and "prompt" in row and "num_correct" not in row
 
 
-def read(row: Row, source: Source) -> Slate:
-    chosen, rejected = field(row, "chosen"), field(row, "rejected")
-    if len(chosen) != STYLES or len(rejected) != STYLES:
-        raise DataError(f"expected {STYLES} chosen and {STYLES} rejected responses, one a style")
-    return Slate(
-        prompt_messages(field(row, "prompt")),
-        tuple(response_messages(response) for response in [*chosen, *rejected]),
+def read(fields: Fields, source: Source) -> Slate:
+    chosen, rejected = fields.need("chosen"), fields.need("rejected")
+    if not isinstance(chosen, list) or not len(chosen) == len(rejected) == STYLES:
+        raise DataError(f"expected {STYLES} chosen and {STYLES} rejected responses, one per style")
+    return fields.slate(
         source,
+        fields.prompt("prompt"),
+        [response_messages(response) for response in [*chosen, *rejected]],
         preferred=tuple(range(STYLES)),
         verdict="preferred",
-        columns=remaining(row, ("prompt", "chosen", "rejected")),
     )

@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.readers.reader import (
-    Row,
-    field,
-    origins,
-    prompt_messages,
-    remaining,
-    response_messages,
-)
+from plaudit.data.readers.messages import response_messages
+from plaudit.data.readers.reader import Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -36,27 +30,25 @@ def recognises(row: Row) -> bool:
     return {"prompt", "response_a", "response_b", "judgments"} <= row.keys()
 
 
-def read(row: Row, source: Source) -> Slate:
-    judgments = field(row, "judgments")
+def read(fields: Fields, source: Source) -> Slate:
+    judgments, gold = fields.need("judgments"), fields.get("gold")
     if not isinstance(judgments, list) or not all(isinstance(j, dict) for j in judgments):
         raise DataError("'judgments' must be a list of objects")
     for judgment in judgments:
         _check(judgment)
-    if row.get("gold") not in (None, "a", "b", "tie"):
-        raise DataError(f"gold is a, b or tie, found {row['gold']!r:.40}")
-    counted = current(judgments)
-    answers = [j["answer"] for j in counted]
+    if gold not in (None, "a", "b", "tie"):
+        raise DataError(f"gold is a, b or tie, found {gold!r:.40}")
+    for name in ("hash", "overlap"):
+        fields.get(name)
+    answers = [j["answer"] for j in current(judgments)]
     votes = tuple(float(answers.count(answer)) for answer in ("a", "b", "tie"))
     both_bad = answers.count("both_bad")
-    return Slate(
-        prompt_messages(field(row, "prompt")),
-        (response_messages(field(row, "response_a")), response_messages(field(row, "response_b"))),
+    return fields.slate(
         source,
+        fields.prompt("prompt"),
+        [response_messages(fields.need(f"response {s}", f"response_{s}")) for s in "ab"],
         verdict="both_bad" if both_bad and both_bad >= sum(votes) else None,
         votes=(votes[0], votes[1], votes[2]) if any(votes) else None,
-        group=str(row["group"]) if row.get("group") is not None else None,
-        origins=origins(row),
-        columns=remaining(row, ("hash", "overlap", "gold", "group")),
     )
 
 

@@ -1,87 +1,78 @@
 """TRL's preference format: `chosen` and `rejected`, with the prompt given or implicit.
 
 Conversational (messages) or plain text; `margin` is kept as the pair's strength. An implicit
-prompt is the part that both sides share: whole messages of messages, or the common text up to
-the last white space.
+prompt is what both sides share: of messages, or of transcripts whose messages are marked. Two
+plain texts without a prompt are refused: what they share is no prompt, but chance. Of
+twelve-angry-llms' rows `pair_agreement`, the share of judges for chosen, is the label; of
+ShareGPT's and LLaMA-Factory's, `conversations` hold the prompt.
 """
 
 from __future__ import annotations
 
-from plaudit.data.readers.reader import (
-    Row,
-    field,
-    number,
-    prompt_messages,
-    remaining,
-    response_messages,
-)
-from plaudit.errors import DataError
-from plaudit.types import Messages, Slate, Source, as_messages
+from typing import Any
 
-USED = ("prompt", "chosen", "rejected", "margin", "group", "votes_chosen", "votes_rejected")
+from plaudit.data.readers.messages import response_messages
+from plaudit.data.readers.reader import LAST_PROMPTS, PROMPTS, Fields, Row
+from plaudit.errors import DataError
+from plaudit.types import Messages, Slate, Source
+
+MESSAGES = ("messages", "conversations", "conversation")
 
 
 def recognises(row: Row) -> bool:
-    sides = [row.get("chosen"), row.get("rejected")]
-    return all(isinstance(s, str) for s in sides) or all(
-        isinstance(s, list) and s and isinstance(s[0], dict) and "role" in s[0] for s in sides
+    return all(_is_side(row.get(name)) for name in ("chosen", "rejected"))
+
+
+def recognises_judged(row: Row) -> bool:
+    return "pair_agreement" in row and recognises(row)
+
+
+def recognises_sharegpt(row: Row) -> bool:
+    return isinstance(row.get("conversations"), list) and recognises(row)
+
+
+def _is_side(value: Any) -> bool:
+    return isinstance(value, (str, dict)) or (
+        isinstance(value, list) and bool(value) and isinstance(value[0], dict)
     )
 
 
-def read(row: Row, source: Source) -> Slate:
-    chosen, rejected = field(row, "chosen"), field(row, "rejected")
-    if row.get("prompt") is not None:
-        prompt = prompt_messages(row["prompt"])
-        responses = [
-            _without_prompt(prompt, response_messages(side)) for side in (chosen, rejected)
-        ]
-    elif isinstance(chosen, str) and isinstance(rejected, str):
-        prompt, responses = _split_text(chosen, rejected)
+def read(fields: Fields, source: Source) -> Slate:
+    sides = [fields.need("chosen"), fields.need("rejected")]
+    if fields.name((*PROMPTS, *LAST_PROMPTS)) is not None:
+        prompt, responses = fields.prompt(), [*map(response_messages, sides)]
+    elif fields.name(MESSAGES) is not None:  # ShareGPT and LLaMA-Factory
+        prompt, responses = fields.prompt(*MESSAGES), [*map(response_messages, sides)]
     else:
-        prompt, responses = _split_turns(as_messages(chosen), as_messages(rejected))
-    return Slate(
-        prompt,
-        tuple(responses),
+        prompt, responses = _implicit(*map(response_messages, sides))
+    agreement = fields.number("pair_agreement", "p")
+    return fields.slate(
         source,
-        preferred=(0,),
-        verdict="preferred",
-        votes=_votes(row),
-        strength=number(row, "margin"),
-        group=str(row["group"]) if row.get("group") is not None else None,
-        columns=remaining(row, USED),
+        prompt,
+        responses,
+        preferred=() if agreement is not None else (0,),
+        verdict=None if agreement is not None else "preferred",
+        p=agreement,
+        votes=_votes(fields),
+        strength=fields.number("margin"),
     )
 
 
-def _votes(row: Row) -> tuple[float, float, float] | None:
-    a, b, tie = (number(row, f"votes_{side}") for side in ("chosen", "rejected", "tie"))
+def _votes(fields: Fields) -> tuple[float, float, float] | None:
+    a, b, tie = (fields.number(f"votes_{side}") for side in ("chosen", "rejected", "tie"))
     return None if a is None or b is None else (a, b, tie or 0.0)
 
 
-def _without_prompt(prompt: Messages, response: Messages) -> Messages:
-    """Some sets repeat the prompt at the head of each side."""
-    if len(response) > len(prompt) and response[: len(prompt)] == prompt:
-        return response[len(prompt) :]
-    return response
-
-
-def _split_turns(chosen: Messages, rejected: Messages) -> tuple[Messages, list[Messages]]:
+def _implicit(chosen: Messages, rejected: Messages) -> tuple[Messages, list[Messages]]:
     shared = 0
-    limit = min(len(chosen), len(rejected)) - 1  # the last turn of each side is its response
+    limit = min(len(chosen), len(rejected)) - 1  # the last message of each side is its response
     while shared < limit and chosen[shared] == rejected[shared]:
         shared += 1
-    if not shared:
-        raise DataError("chosen and rejected share no first turn: there is no common prompt")
     while shared and chosen[shared - 1].role == "assistant":
         shared -= 1  # a prompt ends before the assistant speaks
-    return chosen[:shared], [response_messages(list(side[shared:])) for side in (chosen, rejected)]
-
-
-def _split_text(chosen: str, rejected: str) -> tuple[Messages, list[Messages]]:
-    n = min(len(chosen), len(rejected))
-    differs = next((i for i in range(n) if chosen[i] != rejected[i]), n)
-    while differs and not chosen[differs - 1].isspace():
-        differs -= 1
-    if not chosen[:differs].strip():
-        raise DataError("chosen and rejected share no beginning, and there is no field 'prompt'")
-    prompt = prompt_messages(chosen[:differs].rstrip())
-    return prompt, [response_messages(side[differs:]) for side in (chosen, rejected)]
+    if not shared:
+        raise DataError(
+            "chosen and rejected begin with no common message and there is no field 'prompt'; "
+            "name its column: --columns prompt=COLUMN"
+        )
+    return chosen[:shared], [response_messages(side[shared:]) for side in (chosen, rejected)]

@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from plaudit.data.readers.reader import Row, field, prompt_messages, remaining, response_messages
+from plaudit.data.readers.messages import response_messages
+from plaudit.data.readers.reader import Fields, Row, known_number
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
 
 def recognises(row: Row) -> bool:
-    completions = row.get("completions")
-    return "instruction" in row and isinstance(completions, list) and bool(completions)
+    items = row.get("completions")
+    return "instruction" in row and isinstance(items, list) and bool(items) and (
+        isinstance(items[0], dict) and "response" in items[0]
+    )  # fmt: skip
 
 
-def read(row: Row, source: Source) -> Slate:
-    completions = field(row, "completions")
-    return Slate(
-        prompt_messages(field(row, "instruction")),
-        tuple(response_messages(field(completion, "response")) for completion in completions),
+def read(fields: Fields, source: Source) -> Slate:
+    items = fields.need("completions")
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise DataError("'completions' must be a list of objects")
+    return fields.slate(
         source,
-        ratings=tuple(_rating(completion) for completion in completions),
-        columns=remaining(row, ("instruction", "completions")),
+        fields.prompt("instruction"),
+        [response_messages(item.get("response")) for item in items],
+        items,
+        ratings=tuple(_rating(item) for item in items),
     )
 
 
-def _rating(completion: Any) -> float:
+def _rating(completion: dict[str, Any]) -> float | None:
     for name in ("overall_score", "fine-grained_score"):
-        if isinstance(completion.get(name), (int, float)):
-            return float(completion[name])
-    raise DataError("a completion has neither overall_score nor fine-grained_score")
+        if completion.get(name) is not None:
+            return known_number(completion[name], name)
+    return None
