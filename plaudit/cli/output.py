@@ -14,7 +14,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from plaudit.data.reading import Reading
 from plaudit.errors import PlauditError, UsageError
-from plaudit.types import json_text
 
 PLACES, REASONS = 3, 10
 BAD_LIMIT = 0.10  # more bad rows than this, and a verb that reads rows exits with 1
@@ -53,6 +52,8 @@ def show(result: Any) -> None:
 
 def print_json(values: Any) -> None:
     """A result for programs."""
+    from plaudit.data.plain import json_text  # not at the top: `plaudit --help` needs no data
+
     print(json_text(values, indent=2))
 
 

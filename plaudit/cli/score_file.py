@@ -17,8 +17,8 @@ from typing import Any
 
 from plaudit.cli.output import check_output, write_file
 from plaudit.data.files import Rows
+from plaudit.data.plain import json_text
 from plaudit.errors import DataError, PlauditError, UsageError
-from plaudit.types import json_text
 
 STATE = ".state.json"
 STDOUT = ("-", "<stdin>")

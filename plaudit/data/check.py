@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from plaudit.data.bag_of_words import BagOfWords
 from plaudit.data.labels import pairs_of
 from plaudit.data.near_duplicates import near_pairs, normalised, signature
+from plaudit.data.plain import plain
 from plaudit.data.reading import Reading
 from plaudit.errors import DataError
 from plaudit.statistics.intervals import Interval, wilson
-from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id, plain
+from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id
 
 EXAMPLES = 3
 UNUSABLE_LIMIT = 0.10

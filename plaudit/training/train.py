@@ -97,6 +97,7 @@ def train(
     search = search_layers(tokens, model, cache, config, say, progress)
     selection, of_rounds = _select(tokens, search)
     report = held_out_report(checked, tokens, search.features, selection, of_rounds)
+    report.title = f"{folder or config.base}, trained on {_named(data)}"
     head, used = _saved_head(tokens, search.features, selection, config)
     seconds = time.perf_counter() - started
     report.facts |= run_facts(tokens, search, selection, used, base.precision, config, seconds)
@@ -109,6 +110,12 @@ def train(
     if html is not None:
         write_page(report, Path(html))
     return Trained(model, report, folder)
+
+
+def _named(data: Any) -> str:
+    names = data if isinstance(data, (list, tuple)) else [data]
+    files = [str(name) for name in names if isinstance(name, (str, Path))]
+    return ", ".join(files) or "the rows given"
 
 
 def _save(model: RewardModel, report: Report, folder: Path, tokens: TokenizedPairs) -> None:

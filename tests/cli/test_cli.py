@@ -281,10 +281,14 @@ def test_a_full_disk_is_one_line(model, tmp_path):
         assert "Traceback" not in done.stderr
 
 
-def test_half_a_surrogate_pair_is_kept_as_valid_json(model, tmp_path):
-    rows = [{"prompt": "q", "response": "fine", "own": "\ud83d"}, *answers(2)]
+def test_half_a_character_costs_its_row_only(model, tmp_path):
+    rows = [{"prompt": "q", "response": "\ud83d"}, *answers(19)]
     done = run("score", model, write_rows(tmp_path / "in.jsonl", rows))
-    assert read_rows(done.stdout)[0]["own"] == "\ud83d"
+    assert done.returncode == 0, done.stderr
+    lines = read_rows(done.stdout)
+    assert len(lines) == 20
+    assert "half a character" in lines[0]["error"]
+    assert all("error" not in line for line in lines[1:])
 
 
 def test_help_loads_neither_torch_nor_transformers():
