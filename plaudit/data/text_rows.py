@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TextIO
 
@@ -32,22 +32,22 @@ Lines = Iterator[tuple[int, "Row | BadRow"]]
 
 def json_rows(file: TextIO, name: str) -> Lines:
     """Rows of JSON lines, of one list (the line is then the number of the row), or of an object."""
-    blank, first = 0, ""
-    for first in file:
-        if first.strip():
-            break
-        blank += 1
+    begin = ""  # blank lines, and what comes first after them
+    while not begin.strip() and (part := file.read(2)):
+        begin += part
+    if begin.lstrip().startswith("["):
+        yield from _list_rows(begin + file.read(CHUNK), file, name)
+        return
+    first = begin + next(file, "")
     text = first.strip()
-    if text.startswith("["):
-        yield from _list_rows(first + file.read(CHUNK), file, name)
-    elif text.startswith("{") and text[-1] in "{[,":  # an object over several lines
+    if text.startswith("{") and text[-1] in "{[,":  # an object over several lines
         yield from _object_rows(first + file.read())
     else:
-        yield from _json_lines(chain([first], file), blank)
+        yield from _json_lines(chain(io.StringIO(first), file))
 
 
-def _json_lines(lines: Iterator[str], before: int) -> Lines:
-    for number, line in enumerate(lines, start=before + 1):
+def _json_lines(lines: Iterable[str]) -> Lines:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -74,7 +74,7 @@ def _object_rows(text: str) -> Lines:
     try:
         whole = DECODER.decode(text.strip())
     except (ValueError, RecursionError):
-        yield from _json_lines(io.StringIO(text), 0)
+        yield from _json_lines(io.StringIO(text))
         return
     for number, row in enumerate(_rows_of_object(whole), start=1):
         yield number, _row(row, text)

@@ -61,7 +61,11 @@ def response_messages(value: Any) -> Messages:
 
 def listed_messages(text: str) -> Messages | None:
     """Messages that a table holds as JSON or as Python writes them; None for other text."""
-    if not LISTED.fullmatch(text) or not re.search(r"""['"](role|from|speaker)['"]\s*:""", text):
+    if (
+        text.lstrip()[:1] not in ("[", "{")
+        or not LISTED.fullmatch(text)
+        or not re.search(r"""['"](role|from|speaker)['"]\s*:""", text)
+    ):
         return None
     value = json_value(text, "messages")
     value = [value] if isinstance(value, dict) else value

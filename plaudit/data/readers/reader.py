@@ -17,6 +17,11 @@ Row = Mapping[str, Any]
 PROMPTS = ("prompt", "question", "instruction", "query")
 LAST_PROMPTS = ("input", "context")
 SYSTEMS = ("system", "system_prompt", "system_message")
+ORIGINS = [
+    pair
+    for name in ("model", "origin", "generator")
+    for pair in ((f"{name}_a", f"{name}_b"), (f"chosen_{name}", f"rejected_{name}"))
+]
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -41,15 +46,19 @@ class Fields:
 
     def name(self, names: Iterable[str]) -> str | None:
         """The first of the columns that has a value."""
-        return next((name for name in names if self.row.get(name) is not None), None)
+        for name in names:
+            if self.row.get(name) is not None:
+                return name
+        return None
 
     def get(self, role: str, *names: str) -> Any:
         """The value of the first of the columns that has one, None where none has."""
-        name = self.name(names or (role,))
-        if name is None:
-            return None
-        self.roles[name] = role
-        return self.row[name]
+        for name in names or (role,):
+            value = self.row.get(name)
+            if value is not None:
+                self.roles[name] = role
+                return value
+        return None
 
     def need(self, role: str, *names: str) -> Any:
         """The value of the first of the columns that has one; raises DataError where none has."""
@@ -60,7 +69,8 @@ class Fields:
 
     def number(self, name: str, role: str | None = None) -> float | None:
         """A finite number; None where the field is absent, empty, NaN or infinite: unknown."""
-        return known_number(self.get(role or name, name), f"field {name!r}")
+        value = self.get(role or name, name)
+        return None if value is None else known_number(value, f"field {name!r}")
 
     def text(self, name: str) -> str | None:
         """The value as text, None where it is absent or empty."""
@@ -142,10 +152,9 @@ class Fields:
     def _origins(self, items: Sequence[Any]) -> tuple[Origin | None, ...]:
         """Who wrote the responses, where the row or the responses' own objects say so."""
         row = self.row
-        for name in ("model", "origin", "generator"):
-            for a, b in ((f"{name}_a", f"{name}_b"), (f"chosen_{name}", f"rejected_{name}")):
-                if row.get(a) and row.get(b):
-                    return (_origin(row[a]), _origin(row[b]))
+        for a, b in ORIGINS:
+            if row.get(a) and row.get(b):
+                return (_origin(row[a]), _origin(row[b]))
         for name in ("models", "origins", "generators"):
             if isinstance(row.get(name), list) and (not items or len(row[name]) == len(items)):
                 return tuple(map(_origin, self.get("models", name)))

@@ -61,7 +61,10 @@ def read(fields: Fields, source: Source) -> Slate:
 
 def response_names(row: Row) -> tuple[str, str] | None:
     """The two columns that hold the responses."""
-    return next((names for names in NAMES if all(row.get(n) is not None for n in names)), None)
+    for names in NAMES:
+        if row.get(names[0]) is not None and row.get(names[1]) is not None:
+            return names
+    return None
 
 
 def _votes(fields: Fields) -> tuple[tuple[float, float, float] | None, Any]:
