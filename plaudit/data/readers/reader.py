@@ -33,13 +33,14 @@ class Fields:
     columns that --columns has renamed.
     """
 
-    __slots__ = ("meaning", "roles", "row", "shown")
+    __slots__ = ("meaning", "repeated", "roles", "row", "shown")
 
     def __init__(
         self, row: Row, meaning: Meaning | None = None, shown: Mapping[str, str] = NOTHING
     ) -> None:
         self.row, self.meaning, self.shown = row, meaning, shown
         self.roles: dict[str, str] = {}
+        self.repeated = False  # whether the responses repeat the prompt
 
     def __contains__(self, name: str) -> bool:
         return self.row.get(name) is not None
@@ -128,6 +129,7 @@ class Fields:
         `items` are the responses' own objects, which may say who wrote them.
         """
         prompt, once = prompt_once(prompt, responses)
+        self.repeated = any(one is not given for one, given in zip(once, responses, strict=True))
         tools = _tools(self.get("tools") if tools is None else tools)
         return Slate(
             prompt,
