@@ -71,17 +71,23 @@ def _row(value: Any, text: str) -> Row | BadRow:
 
 
 def _object_rows(text: str) -> Lines:
+    objects, at = [], 0
     try:
-        whole = DECODER.decode(text.strip())
+        while begun := NOT_SPACE.search(text, at):  # several, each over several lines: jq's way
+            value, at = DECODER.raw_decode(text, begun.start())
+            objects.append(value)
     except (ValueError, RecursionError):
         yield from _json_lines(io.StringIO(text))
         return
-    for number, row in enumerate(_rows_of_object(whole), start=1):
+    for number, row in enumerate(_rows_of(objects), start=1):
         yield number, _row(row, text)
 
 
-def _rows_of_object(whole: dict[str, Any]) -> Sequence[Any]:
+def _rows_of(objects: list[Any]) -> Sequence[Any]:
     """The rows in an object: its list of rows, a table by columns, or the object as one row."""
+    whole = objects[0]
+    if len(objects) > 1 or not isinstance(whole, dict):
+        return objects
     values = list(whole.values())
     lists = [value for value in values if isinstance(value, list) and value]
     listed = next((whole[n] for n in ROW_LISTS if isinstance(whole.get(n), list)), None)

@@ -127,7 +127,7 @@ def test_a_value_that_the_flag_does_not_name_costs_its_row():
     reading = read(values(0, 1, 5), label_values="0=a,1=b")
     assert len(list(reading)) == 16
     assert reading.bad == 8
-    assert "label 5 is not one of 0, 1" in reading.problems[0].reason
+    assert "label 5 is not one of 0, 1, a, b, tie, both_bad, skip" in reading.problems[0].reason
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,10 @@ def test_tools_travel_with_the_row():
         assert slate.conversation(0).tools == (tool,)
     reading = read([{**row, "tools": "hammer"}])
     assert list(reading) == []
-    assert "looks like tools, but is neither JSON nor Python" in reading.problems[0].reason
+    assert (
+        "neither JSON nor Python of tools (where they are not: --columns ignore=tools)"
+        in reading.problems[0].reason
+    )
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ class Meaning:
         return ANSWERS[answer] if strength is None else ANSWERS[answer]._replace(strength=strength)
 
     def _known(self) -> Iterable[str]:
-        return ANSWERS if self.answers == WORDS else self.answers
+        return [*(each for each in self.answers if each not in WORDS), *ANSWERS]
 
     def _strength(self, text: str) -> float | None:
         """Of a scale with several values a side: how far a value lies from its middle."""
@@ -156,7 +156,7 @@ def given_meaning(column: str, given: str | Mapping[Any, str]) -> Meaning:
             f"found {wrong if wrong is not None else given!r}"
         )
     why = ", ".join(f"{value} = {answer}" for value, answer in answers.items())
-    return Meaning(column, answers, f"{why}, as given")
+    return Meaning(column, WORDS | answers, f"{why}, as given")
 
 
 def _items(text: str) -> Iterator[tuple[str, str]]:

@@ -88,7 +88,7 @@ def json_value(text: str, what: str) -> Any:
             return plain(ast.literal_eval(each.strip()))
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             continue
-    raise DataError(f"looks like {what}, but is neither JSON nor Python: {text!r:.60}")
+    raise DataError(f"neither JSON nor Python of {what}: {text!r:.60}")
 
 
 def _standard(message: Any) -> Any:

@@ -17,6 +17,8 @@ Row = Mapping[str, Any]
 PROMPTS = ("prompt", "question", "instruction", "query")
 LAST_PROMPTS = ("input", "context")
 SYSTEMS = ("system", "system_prompt", "system_message")
+TOOLS = "tools (where they are not: --columns ignore=tools)"
+HISTORY = "a list of messages (where it is none: --columns ignore=history)"
 ORIGINS = [
     pair
     for name in ("model", "origin", "generator")
@@ -111,9 +113,10 @@ class Fields:
         if not isinstance(given, str) or len(prompt) != 1 or "input" in self.roles:
             return prompt
         self.roles["input"] = "input"
-        if not given.strip() or not isinstance(prompt[0].content, str):
+        text = prompt[0].content
+        if not isinstance(text, str) or given.strip() in ("", text.strip()):
             return prompt
-        return (Message("user", f"{prompt[0].content}\n{given}"),)
+        return (Message("user", f"{text}\n{given}"),)
 
     def slate(
         self,
@@ -209,18 +212,21 @@ def _origin(value: Any) -> Origin | None:
 def _tools(value: Any) -> tuple[Mapping[str, Any], ...]:
     """Tools as a list of objects, or as the JSON of one."""
     if isinstance(value, str):
-        value = json_value(value, "tools") if value.strip() else None
+        value = json_value(value, TOOLS) if value.strip() else None
     if value in (None, [], {}):
         return ()
     if not isinstance(value, list) or not all(isinstance(tool, Mapping) for tool in value):
-        raise DataError(f"tools must be a list of objects, found {value!r:.60}")
+        raise DataError(
+            f"tools must be a list of objects, found {value!r:.60}; a column that is something "
+            "else is left out with --columns ignore=tools"
+        )
     return tuple(value)
 
 
 def _history(value: Any) -> Messages:
     """Earlier messages: a list of messages, or of [user, assistant] pairs."""
     if isinstance(value, str):
-        value = json_value(value, "history")
+        value = json_value(value, HISTORY)
     if isinstance(value, list) and all(isinstance(v, list) and len(v) == 2 for v in value):
         value = [
             {"role": role, "content": text}
@@ -228,5 +234,8 @@ def _history(value: Any) -> Messages:
             for role, text in zip(("user", "assistant"), pair, strict=True)
         ]
     if not isinstance(value, list):
-        raise DataError(f"history must be a list of messages or pairs, found {value!r:.60}")
+        raise DataError(
+            f"history must be a list of messages or pairs, found {value!r:.60}; a column that is "
+            "something else is left out with --columns ignore=history"
+        )
     return prompt_messages(value)
