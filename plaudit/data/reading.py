@@ -66,9 +66,8 @@ class Columns:
         said = ", ".join(f"{role} = {name}" for name, role in roles)
         left = [name for name in self.left if name not in self.read]
         if self.repeated:
-            said += (
-                f"; the prompt is repeated in the responses of {self.repeated:,} rows: taken once"
-            )
+            rows = f"{self.repeated:,} row{'' if self.repeated == 1 else 's'}"
+            said += f"; the prompt is repeated in the responses of {rows}: taken once"
         return said + (f"; not read: {', '.join(left)}" if left else "")
 
 

@@ -167,6 +167,13 @@ def test_names_of_models_and_texts_are_labels():
     assert "label 'm' names both responses" in reading.problems[0].reason
 
 
+@pytest.mark.parametrize("column", ["winner", "chosen", "better", "preferred", "verdict"])
+def test_a_label_by_another_name_is_read_or_asked_for(column):
+    assert answers(values("b", "a", column=column))[0] == [0.0, 1.0, 0.0]
+    with pytest.raises(DataError, match="--label-values 0=a,1=b"):
+        read(values(0, 1, column=column))
+
+
 def test_the_whole_column_decides_not_its_beginning():
     rows = values(1) * 10 + values(2)
     for data in (rows, iter(rows)):

@@ -110,6 +110,13 @@ def test_messages_are_whole():
     assert said(prompt_messages([{"type": "text", "text": "q"}])) == [USER]
 
 
+def test_tool_calls_as_json_are_read():
+    call = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
+    (message,) = prompt_messages([assistant("", tool_calls=json.dumps([call]))])
+    assert message.fields["tool_calls"] == [call]
+    assert prompt_messages([assistant("x", tool_calls="")])[0].fields == {}
+
+
 def test_tools_travel_with_the_row():
     tool = {"type": "function", "function": {"name": "f"}}
     row = {"prompt": "q", "chosen": "x", "rejected": "y"}

@@ -111,6 +111,9 @@ def _standard(message: Any) -> Any:
     if known in CALLS:
         call, result["content"] = _call(result.get("content")), ""
         result["role"] = "assistant"
+    if isinstance(message.get("tool_calls"), str):  # as JSON, where a table has no lists
+        calls = message["tool_calls"].strip()
+        result["tool_calls"] = json_value(calls, "tool calls") if calls else None
     if isinstance(call, Mapping) and not message.get("tool_calls"):
         result["tool_calls"] = [{"type": "function", "function": dict(call)}]
     if isinstance(result.get("content"), (list, tuple)):
@@ -187,7 +190,8 @@ def _texts_once(prompt: Messages, responses: Sequence[Messages]) -> list[Message
     A prompt of fewer than four words may begin a response by chance ("Hi").
     """
     texts = [response[0].content for response in responses if len(response) == 1]
-    words = prompt[0].text.split() if len(prompt) == 1 and len(texts) == len(responses) > 1 else []
+    asked = prompt[-1].text if prompt and prompt[-1].role == "user" else ""
+    words = asked.split() if len(texts) == len(responses) > 1 else []
     if len(words) < 4:
         return list(responses)
     rests = []

@@ -25,7 +25,8 @@ NAMES = [
     for stem in STEMS
     for dash in ("_", "")
 ]
-LABELS = ("label", "winner", "preference", "choice", "preferred")
+LABELS = ("label", "winner", "preference", "preferred", "choice", "chosen", "better", "best",
+          "vote", "verdict", "selected", "judgment", "judgement")  # fmt: skip
 
 
 def recognises(row: Row) -> bool:
