@@ -127,7 +127,7 @@ def test_a_value_that_the_flag_does_not_name_costs_its_row():
     reading = read(values(0, 1, 5), label_values="0=a,1=b")
     assert len(list(reading)) == 16
     assert reading.bad == 8
-    assert "label 5 is not one of 0, 1" in reading.problems[0].reason
+    assert "label 5 is not one of 0, 1, a, b, tie, both_bad, skip" in reading.problems[0].reason
 
 
 @pytest.mark.parametrize(
@@ -165,6 +165,13 @@ def test_names_of_models_and_texts_are_labels():
     reading = read(values("m", model_a="m", model_b="m") + values("a"))
     list(reading)
     assert "label 'm' names both responses" in reading.problems[0].reason
+
+
+@pytest.mark.parametrize("column", ["winner", "chosen", "better", "preferred", "verdict"])
+def test_a_label_by_another_name_is_read_or_asked_for(column):
+    assert answers(values("b", "a", column=column))[0] == [0.0, 1.0, 0.0]
+    with pytest.raises(DataError, match="--label-values 0=a,1=b"):
+        read(values(0, 1, column=column))
 
 
 def test_the_whole_column_decides_not_its_beginning():

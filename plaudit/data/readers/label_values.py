@@ -52,7 +52,10 @@ def normalised(value: Any) -> str:
     """The value in lower case without decoration: "[[A]]" is a, "Model B" b, 1.0 is 1."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
-    text = str(value).strip().lower().strip("[]").strip()
+    text = str(value).strip().lower()
+    if text in WORDS:
+        return text
+    text = text.strip("[]").strip()
     if text in UNKNOWN:
         return ""
     if text.startswith("tie") and "bad" in text:
@@ -79,6 +82,9 @@ class Meaning:
     examples: list[str] = field(default_factory=list)
     shown: str = ""  # the data's own name of the column
 
+    def __post_init__(self) -> None:
+        self._scale = [float(each) for each in self.answers if NUMBER.fullmatch(each)]
+
     def __str__(self) -> str:
         said = f"{self.shown or self.column}: {self.why}"
         return f"{said} ({'; '.join(self.examples)})" if self.examples else said
@@ -98,17 +104,17 @@ class Meaning:
                 f"label {value!r:.40} is not one of {', '.join(self._known())}; say what it "
                 "means: --label-values VALUE=a,…"
             )
-        return ANSWERS[answer]._replace(strength=self._strength(text))
+        strength = self._strength(text)
+        return ANSWERS[answer] if strength is None else ANSWERS[answer]._replace(strength=strength)
 
     def _known(self) -> Iterable[str]:
-        return ANSWERS if self.answers == WORDS else self.answers
+        return [*(each for each in self.answers if each not in WORDS), *ANSWERS]
 
     def _strength(self, text: str) -> float | None:
         """Of a scale with several values a side: how far a value lies from its middle."""
-        scale = [float(each) for each in self.answers if NUMBER.fullmatch(each)]
-        if len(scale) < 4 or not NUMBER.fullmatch(text):
+        if len(self._scale) < 4 or not NUMBER.fullmatch(text):
             return None
-        return abs(float(text) - (min(scale) + max(scale)) / 2)
+        return abs(float(text) - (min(self._scale) + max(self._scale)) / 2)
 
 
 def by_words(column: str) -> Meaning:
@@ -150,7 +156,7 @@ def given_meaning(column: str, given: str | Mapping[Any, str]) -> Meaning:
             f"found {wrong if wrong is not None else given!r}"
         )
     why = ", ".join(f"{value} = {answer}" for value, answer in answers.items())
-    return Meaning(column, answers, f"{why}, as given")
+    return Meaning(column, WORDS | answers, f"{why}, as given")
 
 
 def _items(text: str) -> Iterator[tuple[str, str]]:

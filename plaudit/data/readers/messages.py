@@ -61,7 +61,11 @@ def response_messages(value: Any) -> Messages:
 
 def listed_messages(text: str) -> Messages | None:
     """Messages that a table holds as JSON or as Python writes them; None for other text."""
-    if not LISTED.fullmatch(text) or not re.search(r"""['"](role|from|speaker)['"]\s*:""", text):
+    if (
+        text.lstrip()[:1] not in ("[", "{")
+        or not LISTED.fullmatch(text)
+        or not re.search(r"""['"](role|from|speaker)['"]\s*:""", text)
+    ):
         return None
     value = json_value(text, "messages")
     value = [value] if isinstance(value, dict) else value
@@ -84,7 +88,7 @@ def json_value(text: str, what: str) -> Any:
             return plain(ast.literal_eval(each.strip()))
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             continue
-    raise DataError(f"looks like {what}, but is neither JSON nor Python: {text!r:.60}")
+    raise DataError(f"neither JSON nor Python of {what}: {text!r:.60}")
 
 
 def _standard(message: Any) -> Any:
@@ -107,6 +111,9 @@ def _standard(message: Any) -> Any:
     if known in CALLS:
         call, result["content"] = _call(result.get("content")), ""
         result["role"] = "assistant"
+    if isinstance(message.get("tool_calls"), str):  # as JSON, where a table has no lists
+        calls = message["tool_calls"].strip()
+        result["tool_calls"] = json_value(calls, "tool calls") if calls else None
     if isinstance(call, Mapping) and not message.get("tool_calls"):
         result["tool_calls"] = [{"type": "function", "function": dict(call)}]
     if isinstance(result.get("content"), (list, tuple)):
@@ -183,7 +190,8 @@ def _texts_once(prompt: Messages, responses: Sequence[Messages]) -> list[Message
     A prompt of fewer than four words may begin a response by chance ("Hi").
     """
     texts = [response[0].content for response in responses if len(response) == 1]
-    words = prompt[0].text.split() if len(prompt) == 1 and len(texts) == len(responses) > 1 else []
+    asked = prompt[-1].text if prompt and prompt[-1].role == "user" else ""
+    words = asked.split() if len(texts) == len(responses) > 1 else []
     if len(words) < 4:
         return list(responses)
     rests = []

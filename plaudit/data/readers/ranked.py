@@ -16,7 +16,7 @@ from plaudit.data.readers.reader import PROMPTS, Fields, Row, known_number
 from plaudit.errors import DataError
 from plaudit.types import Messages, Slate, Source
 
-RESPONSES = ("responses", "replies", "completions", "answers")
+RESPONSES = ("responses", "replies", "completions", "answers", "generations", "outputs")
 RANKS = ("ranks", "rank")
 RATINGS = ("ratings", "rating", "scores", "score")
 TEXT = ("text", "content", "response", "reply", "completion", "answer")

@@ -25,7 +25,8 @@ NAMES = [
     for stem in STEMS
     for dash in ("_", "")
 ]
-LABELS = ("label", "winner", "preference", "choice", "preferred")
+LABELS = ("label", "winner", "preference", "preferred", "choice", "chosen", "better", "best",
+          "vote", "verdict", "selected", "judgment", "judgement")  # fmt: skip
 # Columns that mean something here: whoever writes this format keeps others out of their names.
 MEANINGFUL = {
     *(*PROMPTS, *LAST_PROMPTS, "system", "tools", "history"),
@@ -68,7 +69,10 @@ def read(fields: Fields, source: Source) -> Slate:
 
 def response_names(row: Row) -> tuple[str, str] | None:
     """The two columns that hold the responses."""
-    return next((names for names in NAMES if all(row.get(n) is not None for n in names)), None)
+    for names in NAMES:
+        if row.get(names[0]) is not None and row.get(names[1]) is not None:
+            return names
+    return None
 
 
 def _votes(fields: Fields) -> tuple[tuple[float, float, float] | None, Any]:
