@@ -16,19 +16,26 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+from transformers import __version__ as transformers_version
 
-from plaudit.errors import CheckpointError, ModelError
+from plaudit.errors import CheckpointError, ModelError, first_line
 from plaudit.model.adapters import merged_folder
 from plaudit.model.backbone import decoder_of, final_norm, layers_of, set_dtype
 from plaudit.model.classifier import Input, PairRenderer, set_body_dtype
-from plaudit.model.download import model_folder, sha256_of
+from plaudit.model.download import model_folder, quiet_transformers, sha256_of
 from plaudit.model.engine import Engine, choose_device
 from plaudit.model.golden import GOLDEN
 from plaudit.model.precision import race
 from plaudit.model.renderer import Renderer
 from plaudit.model.scoring import Posterior, linear_scores
-from plaudit.model.writer import CONTRACT, POSTERIOR
+from plaudit.model.writer import CONTRACT, POSTERIOR, architecture_of
 
 # Golden scores may move by this share of the scores' spread: rounding, not a changed model.
 GOLDEN_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
@@ -111,18 +118,26 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_unreadable(folder: Path) -> dict[str, Any]:
-    """config.json; raises CheckpointError on quantised weights and on code of the model's own."""
-    config = _json(folder / "config.json")
+    """config.json of a model of transformers in plain weights; raises CheckpointError."""
+    path = folder / "config.json"
+    config = _json(path)
     quantised = config.get("quantization_config")
     if quantised:
         raise CheckpointError(
-            f"{folder / 'config.json'}: quantised weights ({quantised.get('quant_method')}); "
+            f"{path}: quantised weights ({quantised.get('quant_method')}); "
             "plaudit reads plain safetensors: dequantise the model and save it again"
         )
     if "auto_map" in config:
         raise CheckpointError(
-            f"{folder / 'config.json'}: the model needs code of its own (auto_map), and plaudit "
+            f"{path}: the model needs code of its own (auto_map), and plaudit "
             "runs no code of a checkpoint; use a model whose class transformers has"
+        )
+    kind = config.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        what = f"model_type {kind!r} is unknown to" if kind else "no model_type for"
+        raise CheckpointError(
+            f"{path}: {what} transformers {transformers_version}; take the config.json of the "
+            "model's own class, or a version of transformers that has it"
         )
     return config
 
@@ -153,30 +168,38 @@ def _classifier(folder: Path, dtype: torch.dtype) -> tuple[Any, tuple[str, ...]]
 def load_backbone(folder: Path) -> Any:
     """A base's decoder as stored; raises CheckpointError or ModelError in one line."""
     _refuse_unreadable(folder)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # whatever transformers raises on a config it cannot use
+        raise CheckpointError(f"{folder / 'config.json'}: {first_line(error)}") from error
+    architecture_of(config)  # what has no linear head is refused before its weights are read
     backbone, _ = _load(AutoModel, folder, "auto")
-    layers_of(backbone), final_norm(backbone)  # an encoder is refused here, by name
+    layers_of(backbone), final_norm(backbone)
     return backbone
 
 
 def _load(auto: Any, folder: Path, dtype: Any, **settings: Any) -> tuple[Any, list[str]]:
     """A model in evaluation mode, and the tensors of its files that are no part of it."""
+    _refuse_missing_shards(folder)
     try:
-        model, info = auto.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            trust_remote_code=False,
-            **settings,
-        )
+        with quiet_transformers():
+            model, info = auto.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                **settings,
+            )
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{_broken_file(folder)}: not a whole safetensors file ({_first_line(error)}); "
+            f"{_broken_file(folder)}: not a whole safetensors file ({first_line(error)}); "
             "download or save it again"
         ) from error
     except Exception as error:  # whatever transformers raises on a config it cannot use
         raise CheckpointError(
-            f"{folder / 'config.json'}: transformers has no such model: {_first_line(error)}"
+            f"{folder / 'config.json'}: transformers cannot make this model: {first_line(error)}; "
+            "take the config.json that the weights were saved with"
         ) from error
     missing, unread = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     mismatched = sorted(str(key) for key in info.get("mismatched_keys") or ())
@@ -226,7 +249,8 @@ def load_tokenizer(folder: Path) -> Any:
     except Exception as error:  # whatever transformers and tokenizers raise
         raise CheckpointError(
             f"{folder}: no tokenizer that transformers can load (tokenizer.json, "
-            f"tokenizer_config.json): {_first_line(error)}"
+            f"tokenizer_config.json): {first_line(error)}; copy the tokenizer's files of the "
+            "model that it was trained from"
         ) from error
 
 
@@ -268,17 +292,24 @@ def _linear_head(
     return engine, weight
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
+def _refuse_missing_shards(folder: Path) -> None:
+    index = folder / "model.safetensors.index.json"
+    if not index.exists() or (folder / "model.safetensors").exists():
+        return
+    values = _json(index)
+    shards = values.get("weight_map")
+    if not isinstance(shards, dict) or not isinstance(values.get("metadata"), dict):
+        raise CheckpointError(f"{index} lists no shards (weight_map, metadata): download it again")
+    for name in sorted({str(name) for name in shards.values()}):
+        if not (folder / name).exists():
+            raise CheckpointError(
+                f"{folder / name} is missing, but {index.name} lists it: download it again"
+            )
 
 
 def _broken_file(folder: Path) -> Path:
-    """The first safetensors file that cannot be read, or is listed and not there."""
-    index = folder / "model.safetensors.index.json"
-    listed = set(_json(index).get("weight_map", {}).values()) if index.exists() else set()
-    paths: set[Path] = {*folder.glob("*.safetensors"), *(folder / str(n) for n in listed)}
-    for path in sorted(paths):
+    """The first safetensors file that cannot be read."""
+    for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):
                 pass

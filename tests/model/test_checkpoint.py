@@ -81,7 +81,7 @@ with torch.no_grad():
 """
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "qwen2"])
 def test_transformers_4_gives_the_same_scores(tmp_path, family):
     other = os.environ.get("PLAUDIT_TRANSFORMERS4")
     if not other:
@@ -135,6 +135,24 @@ def test_pad_is_not_the_end_token_and_the_contract_is_whole(saved):
         "tokenizer.json",
         "plaudit/posterior.safetensors",
     }
+
+
+@pytest.mark.parametrize(("family", "held"), [("qwen2", True), ("qwen3", True), ("llama", False)])
+@torch.no_grad()
+def test_sglang_finds_a_zero_bias_where_its_head_has_one(tmp_path, family, held):
+    folder = save(family, tmp_path / "rm")
+    tensors = load_file(folder / "model.safetensors")
+    assert ("score.bias" in tensors) == held
+    if held:
+        assert tensors["score.bias"].tolist() == [0.0]
+        assert tensors["score.bias"].dtype == tensors["score.weight"].dtype
+    scorer = plaudit.load(str(folder), "float32")
+    assert scorer.notes == ()
+    own = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    ids = scorer.renderer.render(CHATS[:1])[0].ids
+    assert own(torch.from_numpy(ids)[None]).logits.item() == pytest.approx(
+        scorer.score(CHATS[:1]).mean[0], abs=1e-5
+    )
 
 
 def test_the_pipeline_gives_the_raw_score(saved):
