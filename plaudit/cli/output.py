@@ -7,13 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.data.reading import Reading
 from plaudit.errors import PlauditError, UsageError
+
+if TYPE_CHECKING:
+    from plaudit.data.reading import Reading
 
 PLACES, REASONS = 3, 10
 BAD_LIMIT = 0.10  # more bad rows than this, and a verb that reads rows exits with 1

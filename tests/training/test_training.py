@@ -288,7 +288,9 @@ def test_a_column_of_the_conversation_that_is_not_read_stops_training(tmp_path):
 
 
 def test_a_wrong_setting_names_those_that_there_are():
-    with pytest.raises(UsageError, match="train has no setting epochs, lr; it takes base, tune"):
+    with pytest.raises(
+        UsageError, match="train has no setting epochs, lr; it takes format, columns"
+    ):
         train("x", None, epochs=3, lr=1)
     with pytest.raises(UsageError, match="not both"):
         train("x", None, TrainConfig(), base="smollm2")
