@@ -57,6 +57,8 @@ class CheckConfig:
     """Format of DATA, detected when not given."""
     columns: str | None = None
     """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    label_values: str | None = None
+    """What the values of the label column mean: 0=a,1=b,2=tie."""
     split: str | None = None
     """Split of a Hugging Face data set."""
     base: str | None = None
@@ -80,12 +82,20 @@ class EvaluateConfig:
     """Format of DATA, detected when not given."""
     columns: str | None = None
     """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    label_values: str | None = None
+    """What the values of the label column mean: 0=a,1=b,2=tie."""
     split: str | None = None
     """Split of a Hugging Face data set."""
     max_length: int | None = None
     """Tokens of a conversation; the model's own limit when not given. Every cut is counted."""
     dtype: str | None = None
     """float32 or bfloat16; the faster of both here when not given."""
+    device: str = "auto"
+    """Where the model runs: auto, cpu, cuda, cuda:N or mps."""
+    template: str | None = None
+    """The name of one of several chat templates, or "plain" where a model has none."""
+    input: Literal["pair", "text"] | None = None
+    """How an encoder is given a conversation: pair (prompt, response) or text."""
 
     def __post_init__(self) -> None:
         _check_length(self.max_length)
@@ -103,6 +113,12 @@ class ScoreConfig:
     """Tokens of a conversation; the model's own limit when not given. Every cut is in `note`."""
     dtype: str | None = None
     """float32 or bfloat16; the faster of both here when not given."""
+    device: str = "auto"
+    """Where the model runs: auto, cpu, cuda, cuda:N or mps."""
+    template: str | None = None
+    """The name of one of several chat templates, or "plain" where a model has none."""
+    input: Literal["pair", "text"] | None = None
+    """How an encoder is given a conversation: pair (prompt, response) or text."""
     pairs: bool = False
     """Of two responses also the `probability` that the first beats the second."""
     best_of: bool = False

@@ -7,12 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit.errors import PlauditError, UsageError
+
+if TYPE_CHECKING:
+    from plaudit.data.reading import Reading
 
 PLACES, REASONS = 3, 10
 BAD_LIMIT = 0.10  # more bad rows than this, and a verb that reads rows exits with 1
@@ -27,6 +30,13 @@ class Interrupted(KeyboardInterrupt):
 def say(line: str) -> None:
     """A line about what is going on, on standard error."""
     _errors.print(line, markup=False, soft_wrap=True)
+
+
+def say_reading(reading: Reading) -> None:
+    """What DATA was read as: its format, what each column became, what its labels mean."""
+    say(f"{reading.data}: {reading.format}; {reading.columns}")
+    if reading.label is not None:
+        say(f"{reading.data}: {reading.label}")
 
 
 def show(result: Any) -> None:
