@@ -115,7 +115,7 @@ def cross_validate(
         chosen.append({"fold": fold, "pairs": len(test), "layer": selection.layer})
         print(chosen[-1], flush=True)
     values = judged(pairs, margin)
-    names = ("accuracy", "log-loss", "Brier", "longer wins", "length-matched accuracy")
+    names = ("accuracy", "log-loss", "Brier", "length baseline", "length-matched accuracy")
     return {
         "pairs": len(pairs),
         "folds": chosen,

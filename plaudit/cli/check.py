@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from plaudit.cli.output import announce, print_json, progress, say, show
+from plaudit.cli.output import print_json, progress, say, say_reading, show
 from plaudit.config import CheckConfig
 from plaudit.errors import UsageError, require
 
@@ -47,7 +47,7 @@ def check(
         for which, names in (("train", data), ("test", test)):
             for name in names:
                 reading = read(name, **config.reading())
-                announce(reading)
+                say_reading(reading)
                 for _ in data_check.watch(reading, which):
                     seen += 1
                     if seen % 1000 == 0:
@@ -75,6 +75,8 @@ def _renderer(config: CheckConfig) -> tuple[Render | None, Sequence[str]]:
 
 
 def _table(report: CheckReport) -> Group:
+    from plaudit.data.plain import visible
+
     parts: list[Any] = [Text(f"\n{report.rows:,} rows, {report.unusable:,} unusable", "bold")]
     if report.found:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -82,8 +84,10 @@ def _table(report: CheckReport) -> Group:
             justify: Any = "right" if name == "how many" else "left"
             table.add_column(name, justify=justify, overflow="fold")
         for found in sorted(report.found, key=lambda found: -found.count):
-            examples = "\n".join(found.examples)
-            table.add_row(found.name, f"{found.count:,}", examples, found.what_to_do)
+            cells = (found.name, f"{found.count:,}", "\n".join(found.examples), found.what_to_do)
+            table.add_row(
+                *(Text(visible(cell)) for cell in cells)
+            )  # as Text: the data's "[b]" is no markup
         parts.append(table)
     parts += [Text(""), _rows((name, _words(value)) for name, value in report.facts.items())]
     for column, values in report.slices.items():
@@ -95,9 +99,11 @@ def _table(report: CheckReport) -> Group:
 
 
 def _rows(rows: Any) -> Table:
+    from plaudit.data.plain import visible
+
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 
 

@@ -32,18 +32,11 @@ def say(line: str) -> None:
     _errors.print(line, markup=False, soft_wrap=True)
 
 
-def announce(reading: Reading) -> None:
-    """What DATA was read as: its format, its columns, the meaning of its labels."""
+def say_reading(reading: Reading) -> None:
+    """What DATA was read as: its format, what each column became, what its labels mean."""
     say(f"{reading.data}: {reading.format}; {reading.columns}")
     if reading.label is not None and (meaning := str(reading.label)):
         say(f"{reading.data}: {meaning}")
-
-
-def describe(name: str, scorer: Any) -> None:
-    """How a model is run, and what was done where its folder left a choice."""
-    say(f"{name}: {scorer.how}")
-    for note in scorer.notes:
-        say(f"{name}: {note}")
 
 
 def show(result: Any) -> None:
