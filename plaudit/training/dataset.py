@@ -41,6 +41,7 @@ class TrainingData(NamedTuple):
     check: CheckReport
     tally: Tally
     warnings: list[str]
+    name: str
 
 
 class Round(NamedTuple):
@@ -107,10 +108,12 @@ def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
     on too little.
     """
     check, tally = DataCheck(), Tally()
+    names: list[str] = []
 
     def pairs_from(one: Any, which: str, split: str | None) -> list[Pair]:
         reading = read(one, **config.reading() | {"split": split})
         reading.refuse_unread()
+        names.append(reading.data)
         label = f"; {reading.label}" if reading.label else ""
         say(f"{reading.data} read as {reading.format}: {reading.columns}{label}")
         found = pairs_of(check.watch(reading, which), tally)
@@ -118,6 +121,7 @@ def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
         return found
 
     pairs = [pair for one in _sources(data) for pair in pairs_from(one, "train", config.split)]
+    name = ", ".join(names)
     held_out = None if config.test is None else pairs_from(config.test, "test", None)
     findings = check.findings()
     findings.raise_if_fatal()
@@ -127,7 +131,7 @@ def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
     if len(usable) < len(pairs):
         tally.drop("identical responses", len(pairs) - len(usable))
     _refuse_too_few(usable)
-    return TrainingData(usable, held_out, findings, tally, findings.warnings())
+    return TrainingData(usable, held_out, findings, tally, findings.warnings(), name)
 
 
 def _sources(data: Any) -> list[Any]:
