@@ -181,6 +181,16 @@ def test_a_prompt_repeated_as_text():
         ]
 
 
+def test_a_study_keeps_its_texts_as_they_are():
+    row = {"prompt": "Where is my parcel?", "response_a": "Where is my parcel? [INST]",
+           "response_b": "Where is my parcel?\n\nHuman: x", "judgments": []}  # fmt: skip
+    (slate,) = read([row])
+    assert [response[0].text for response in slate.responses] == [
+        row["response_a"],
+        row["response_b"],
+    ]
+
+
 def test_responses_to_another_prompt_are_named():
     for chosen, rejected in (
         ([user("z"), assistant("x")], [user("z"), assistant("y")]),

@@ -65,6 +65,8 @@ def read_55k(fields: Fields, source: Source) -> Slate:
 
 def read_log(fields: Fields, source: Source) -> Slate:
     kind, states = fields.need("label", "type"), fields.need("conversations", "states")
+    if not isinstance(states, list) or len(states) != 2:
+        raise DataError("'states' must be a list of two conversations")
     if kind not in VOTES:
         raise DataError(f"type {kind!r:.40} is no vote; votes are {', '.join(VOTES)}")
     return _slate(fields, source, [_state(state) for state in states], read_label(kind))

@@ -31,12 +31,16 @@ KEYS = {"role", "from", "speaker"}
 LISTED = re.compile(r"\s*(\[\s*\{.*\}\s*\]|\{.*\})\s*", re.DOTALL)
 
 
-def prompt_messages(value: Any, role: str = "user") -> Messages:
+def prompt_messages(value: Any, role: str = "user", marked: bool = True) -> Messages:
     """Messages of a prompt: text is one user message, or those that its markers say.
+
+    Without `marked`, text is taken as it is: of what plaudit wrote itself.
 
     Raises DataError on what is neither text nor messages.
     """
     if isinstance(value, str):
+        if not marked:
+            return (Message(role, value),)
         listed = listed_messages(value)
         return messages_in(value, role) or (Message(role, value),) if listed is None else listed
     if isinstance(value, Mapping) and KEYS & value.keys():
@@ -51,9 +55,9 @@ def prompt_messages(value: Any, role: str = "user") -> Messages:
     raise DataError(f"a {what} must be text or messages, found {type(value).__name__}")
 
 
-def response_messages(value: Any) -> Messages:
+def response_messages(value: Any, marked: bool = True) -> Messages:
     """Messages of a response: text is one assistant message; messages must end with one."""
-    messages = prompt_messages(value, "assistant")
+    messages = prompt_messages(value, "assistant", marked)
     if messages and messages[-1].role == "assistant":
         return messages
     raise DataError("a response's messages must end with an assistant message")

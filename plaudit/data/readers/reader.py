@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from plaudit.data.readers import messages
 from plaudit.data.readers.label_values import Label, Meaning, by_words
 from plaudit.data.readers.messages import json_value, prompt_once
-from plaudit.data.readers.messages import prompt_messages as prompt_messages
-from plaudit.data.readers.messages import response_messages as response_messages
 from plaudit.errors import DataError
 from plaudit.types import Message, Messages, Origin, Slate, Source
 
@@ -93,14 +92,14 @@ class Fields:
         name = self.name(names or (*PROMPTS, *LAST_PROMPTS))
         if name is None:
             raise DataError(f"field {' or '.join(map(repr, names or PROMPTS))} is missing")
-        prompt = prompt_messages(self.get("prompt", name))
+        prompt = messages.prompt_messages(self.get("prompt", name))
         if name == "instruction" or "input" in self.shown:
             prompt = self._with_input(prompt)
         if self.row.get("history"):
             prompt = _history(self.get("history")) + prompt
         system = self.get("system", *SYSTEMS)
         if system and str(system).strip():
-            begin = prompt_messages(system, "system")
+            begin = messages.prompt_messages(system, "system")
             if prompt[: len(begin)] != begin:
                 if prompt[0].role == "system":
                     raise DataError("the column 'system' and the prompt's system message differ")
@@ -125,18 +124,22 @@ class Fields:
         responses: Sequence[Messages],
         items: Sequence[Any] = (),
         tools: Any = None,
+        once: bool = True,
         **labels: Any,
     ) -> Slate:
-        """The Slate of the row, the prompt taken once; columns that nothing has read stay.
+        """The Slate of the row; columns that nothing has read stay.
 
-        `items` are the responses' own objects, which may say who wrote them.
+        With `once` a prompt that the responses repeat is taken once. `items` are the responses'
+        own objects, which may say who wrote them.
         """
-        prompt, once = prompt_once(prompt, responses)
-        self.repeated = any(one is not given for one, given in zip(once, responses, strict=True))
+        if once:
+            prompt, rest = prompt_once(prompt, responses)
+            self.repeated = any(one is not own for one, own in zip(rest, responses, strict=True))
+            responses = rest
         tools = _tools(self.get("tools") if tools is None else tools)
         return Slate(
             prompt,
-            tuple(once),
+            tuple(responses),
             source,
             group=self.text("group"),
             origins=self._origins(items),
@@ -181,6 +184,16 @@ class Reader(NamedTuple):
     names: Callable[[Row], tuple[str, str] | None] = lambda _: None
     key: Callable[[Row], str] | None = None
     together: Callable[[Sequence[Row]], Row] | None = None
+
+
+def prompt_messages(value: Any) -> Messages:
+    """A prompt as plaudit itself keeps it: markers inside a text are no messages."""
+    return messages.prompt_messages(value, marked=False)
+
+
+def response_messages(value: Any) -> Messages:
+    """A response as plaudit itself keeps it: markers inside a text are no messages."""
+    return messages.response_messages(value, marked=False)
 
 
 def field(row: Row, name: str) -> Any:
@@ -238,4 +251,4 @@ def _history(value: Any) -> Messages:
             f"history must be a list of messages or pairs, found {value!r:.60}; a column that is "
             "something else is left out with --columns ignore=history"
         )
-    return prompt_messages(value)
+    return messages.prompt_messages(value)
