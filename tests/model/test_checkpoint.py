@@ -40,10 +40,18 @@ def save(family, folder, layer=None):
     backbone = tiny_backbone(family)
     if layer:
         keep_layers(backbone, layer)
-    model = RewardModel(backbone, renderer=Renderer.of(byte_tokenizer(), 256)).eval()
+    model = RewardModel(backbone, renderer=Renderer.of(base_tokenizer(family, folder), 256)).eval()
     model.posterior = Posterior(torch.eye(32) * 0.1, torch.zeros(32))
     model.save_pretrained(folder)
     return folder
+
+
+def base_tokenizer(family, folder):
+    """The tokenizer as a base's folder gives it: for Qwen2, transformers 5 has a class of its own."""
+    folder.mkdir()
+    byte_tokenizer().save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": family}))
+    return AutoTokenizer.from_pretrained(folder) if family == "qwen2" else byte_tokenizer()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
