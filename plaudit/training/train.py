@@ -8,7 +8,7 @@ held-out prompts are scored by heads that never saw them; then the saved head is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -128,6 +128,9 @@ def _config(config: TrainConfig | None, settings: dict[str, Any]) -> TrainConfig
         raise UsageError(f"train has no setting {', '.join(unknown)}; it takes {', '.join(known)}")
     if config is not None and settings:
         raise UsageError("give train a config or settings as keywords, not both")
+    for name in ("columns", "label_values"):
+        if not isinstance(settings.get(name), (str, Mapping, type(None))):
+            raise UsageError(f"{name} is text or a mapping, found {settings[name]!r:.60}")
     return config or TrainConfig(**settings)
 
 

@@ -47,7 +47,7 @@ def test_a_disk_that_fills_up_leaves_nothing_and_spares_the_earlier_model(tmp_pa
                 raise error
 
     full = OSError(28, "No space left on device")
-    with pytest.raises(ModelError, match="rm: No space left on device; nothing is kept"):
+    with pytest.raises(ModelError, match="rm: No space left on device; nothing there was changed"):
         save("one", full)
     assert not folder.exists()
     save("one")

@@ -295,6 +295,8 @@ def test_a_wrong_setting_names_those_that_there_are():
         with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} must be .* found"):
             train("x", None, **{name: value})
     assert TrainConfig(layer=3).layer == "3"
+    with pytest.raises(UsageError, match=r"columns is text or a mapping, found \['a'\]"):
+        train("x", None, columns=["a"])
     with pytest.raises(UsageError, match="not both"):
         train("x", None, TrainConfig(), base="smollm2")
 
