@@ -75,12 +75,17 @@ class TrainConfig(DataConfig):
     """Where the backbone runs: auto, cpu, cuda, cuda:N or mps."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", str(self.layer))  # a number in Python
         if self.layer not in ("auto", "last") and not self.layer.isdigit():
             raise UsageError(f"--layer must be auto, last or a number, found {self.layer!r}")
-        if self.test_share is not None and not 0 < self.test_share <= 0.5:
-            raise UsageError(f"--test-share must lie in (0, 0.5], found {self.test_share}")
-        if self.max_length < 16:
-            raise UsageError(f"--max-length must be at least 16, found {self.max_length}")
+        share = self.test_share
+        if share is not None and not (isinstance(share, float) and 0 < share <= 0.5):
+            raise UsageError(f"--test-share must be a number in (0, 0.5], found {share!r}")
+        if self.dtype not in ("auto", "float32", "bfloat16"):
+            raise UsageError(f"--dtype must be auto, float32 or bfloat16, found {self.dtype!r}")
+        if not self.base or not isinstance(self.base, str):
+            raise UsageError(f"--base must be smollm2, a folder or a hub id, found {self.base!r}")
+        _check_length(self.max_length)
         if self.tune != "head":
             raise UsageError(f"--tune must be head, found {self.tune!r}")
 

@@ -20,7 +20,7 @@ from plaudit.errors import DataError, ModelError
 from plaudit.model.prefix_tree import Ids
 from plaudit.model.renderer import Renderer
 from plaudit.training.frozen.head import Labels, labels
-from plaudit.types import Conversation, Pair
+from plaudit.types import Pair
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -29,7 +29,7 @@ FEWEST_PAIRS, FEWEST_PROMPTS = 20, 10
 FOLDS = 5
 DEFAULT_SHARE = 0.2
 SMALL = 1000  # pairs under which one held-out share tells too little: folds are measured instead
-MOST_REFUSED = 0.10
+MOST_LOST = 0.10
 PLACES = 3
 
 
@@ -42,6 +42,7 @@ class TrainingData(NamedTuple):
     tally: Tally
     warnings: list[str]
     name: str
+    test: str  # where the held-out pairs come from
 
 
 class Round(NamedTuple):
@@ -114,8 +115,9 @@ def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
         reading = read(one, **config.reading() | {"split": split})
         reading.refuse_unread()
         names.append(reading.data)
-        label = f"; {reading.label}" if reading.label else ""
-        say(f"{reading.data} read as {reading.format}: {reading.columns}{label}")
+        say(f"{reading.data}: {reading.format}; {reading.columns}")
+        if reading.label is not None and (meaning := str(reading.label)):
+            say(f"{reading.data}: {meaning}")
         found = pairs_of(check.watch(reading, which), tally)
         reading.refuse_unread()  # a column may have come later than the first rows
         return found
@@ -123,6 +125,7 @@ def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
     pairs = [pair for one in _sources(data) for pair in pairs_from(one, "train", config.split)]
     name = ", ".join(names)
     held_out = None if config.test is None else pairs_from(config.test, "test", None)
+    test = "" if held_out is None else names[-1]
     findings = check.findings()
     findings.raise_if_fatal()
     if findings.unreadable:
@@ -131,7 +134,7 @@ def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
     if len(usable) < len(pairs):
         tally.drop("identical responses", len(pairs) - len(usable))
     _refuse_too_few(usable)
-    return TrainingData(usable, held_out, findings, tally, findings.warnings(), name)
+    return TrainingData(usable, held_out, findings, tally, findings.warnings(), name, test)
 
 
 def _sources(data: Any) -> list[Any]:
@@ -152,8 +155,8 @@ def _refuse_too_few(pairs: Sequence[Pair], why: str = "") -> None:
 def tokenize(data: TrainingData, renderer: Renderer, config: TrainConfig) -> TokenizedPairs:
     """Token ids of every distinct conversation, and which pairs are fitted and held out.
 
-    Pairs that the chat template refuses, or renders alike, are left out and counted. Raises
-    DataError where more than a tenth is refused or too few are left.
+    Pairs that cannot be rendered, or are rendered alike, are left out and counted. Raises
+    DataError where more than a tenth cannot be, or too few are left.
     """
     both = (data.pairs, data.held_out or [])
     ids = _token_ids([*both[0], *both[1]], renderer, data)
@@ -175,24 +178,28 @@ def tokenize(data: TrainingData, renderer: Renderer, config: TrainConfig) -> Tok
     everything = kept[0] + kept[1]
     number: dict[bytes, int] = {}
     sequences: list[Ids] = []
-    for one in ids.values():
+    for one in (ids[c.id] for pair in everything for c in (pair.a, pair.b)):
         if number.setdefault(one.tobytes(), len(sequences)) == len(sequences):
             sequences.append(one)
     side = [[number[ids[c.id].tobytes()] for c in (pair.a, pair.b)] for pair in everything]
     test = None if data.held_out is None else kept[1]
-    rounds, held_out = _rounds(kept[0], test, config)
+    rounds, held_out = _rounds(kept[0], test, config, data.test)
     if not all(len(part) for one in rounds for part in one):
-        raise DataError("one side of the split is empty: too few prompts, or all nearly alike")
+        raise DataError(
+            "the prompts are nearly alike, so that none can be held out from the others; give "
+            "held-out DATA with --test"
+        )
     return TokenizedPairs(everything, np.array(side), sequences, tuple(rounds), held_out)
 
 
 def _token_ids(pairs: Sequence[Pair], renderer: Renderer, data: TrainingData) -> Mapping[str, Ids]:
-    """Token ids by conversation id, without the conversations that the template refuses."""
+    """Token ids by conversation id, without the conversations that cannot be rendered."""
     found: dict[str, Ids] = {}
     cut = 0
     refused: dict[str, str] = {}
     conversations = {c.id: c for pair in pairs for c in (pair.a, pair.b)}
-    for key, one in _rendered(list(conversations.values()), renderer).items():
+    rendered = renderer.render_each(list(conversations.values()))
+    for key, one in zip(conversations, rendered, strict=True):
         if isinstance(one, ModelError):
             refused[key] = str(one)
         else:
@@ -204,30 +211,12 @@ def _token_ids(pairs: Sequence[Pair], renderer: Renderer, data: TrainingData) ->
     if lost:
         reason = next(refused[c.id] for c in (lost[0].a, lost[0].b) if c.id in refused)
         places = ", ".join(dict.fromkeys(str(pair.source) for pair in lost[:PLACES]))
-        line = (
-            f"the chat template refuses {len(lost):,} of {len(pairs):,} pairs ({places}): {reason}"
-        )
-        if len(lost) > MOST_REFUSED * len(pairs):
+        line = f"{len(lost):,} of {len(pairs):,} pairs cannot be rendered ({places}): {reason}"
+        if len(lost) > MOST_LOST * len(pairs):
             raise DataError(line)
-        data.tally.drop("refused by the chat template", len(lost))
+        data.tally.drop("cannot be rendered", len(lost))
         data.warnings.append(f"{line}; they are left out")
     return found
-
-
-def _rendered(conversations: Sequence[Conversation], renderer: Renderer) -> dict[str, Any]:
-    """Each conversation as rendered or, where the template refuses it, the error."""
-    try:
-        found: Sequence[Any] = renderer.render(conversations)
-    except ModelError:
-        found = [_rendered_alone(one, renderer) for one in conversations]
-    return dict(zip((c.id for c in conversations), found, strict=True))
-
-
-def _rendered_alone(conversation: Conversation, renderer: Renderer) -> Any:
-    try:
-        return renderer.render([conversation])[0]
-    except ModelError as error:
-        return error
 
 
 def _why_alike(pair: Pair, ids: Ids, renderer: Renderer) -> str:
@@ -247,14 +236,14 @@ def _why_alike(pair: Pair, ids: Ids, renderer: Renderer) -> str:
 
 
 def _rounds(
-    pairs: list[Pair], held_out: list[Pair] | None, config: TrainConfig
+    pairs: list[Pair], held_out: list[Pair] | None, config: TrainConfig, name: str
 ) -> tuple[list[Round], str]:
     """What is fitted on what and measured on what, and in words: test data, folds, or a share."""
     every = np.arange(len(pairs))
     if held_out is not None:
         rounds = [Round(every, np.arange(len(held_out)) + len(pairs))]
         prompts = len({pair.group for pair in held_out})
-        return rounds, f"{len(held_out):,} pairs over {prompts:,} prompts of {config.test}"
+        return rounds, f"{len(held_out):,} pairs over {prompts:,} prompts of {name}"
     if config.test_share is None and config.refit and len(pairs) < SMALL:
         fold = prompt_folds(pairs, FOLDS)
         rounds = [Round(every[fold != k], every[fold == k]) for k in np.unique(fold)]

@@ -8,7 +8,7 @@ held-out prompts are scored by heads that never saw them; then the saved head is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from hashlib import sha256
 from pathlib import Path
@@ -31,7 +31,7 @@ from plaudit.training.frozen.features import FeatureCache, Features
 from plaudit.training.frozen.head import Head, Selection, fit, select_each
 from plaudit.training.frozen.layer_search import LayerSearch, search_layers
 from plaudit.training.model_card import model_card
-from plaudit.training.output import check_output, check_page, check_space, write_page, written_whole
+from plaudit.training.output import check_output, check_space, written_whole
 from plaudit.training.report import held_out_report, run_facts
 from plaudit.types import Pair, messages_id
 
@@ -57,7 +57,6 @@ def train(
     output: str | Path | None = None,
     config: TrainConfig | None = None,
     *,
-    html: str | Path | None = None,
     say: Say = lambda _: None,
     progress: Progress | None = None,
     **settings: Any,
@@ -69,7 +68,6 @@ def train(
             frame, a `datasets.Dataset`, an iterator of dicts.
         output: the folder to save to; None saves nothing.
         config: settings, or give them as keywords: `train(data, base="smollm2")`.
-        html: also write the Report as a page.
         say: called with a line at each step.
         progress: called with (tokens done, all) during the pass.
 
@@ -84,8 +82,6 @@ def train(
     folder = None if output is None else Path(output)
     if folder is not None:
         check_output(folder)
-    if html is not None:
-        check_page(Path(html))
     started = time.perf_counter()
     checked = read_data(data, config, say)
     say(f"{checked.tally.rows:,} rows, {len(checked.pairs):,} pairs; {checked.check.summary()}")
@@ -111,8 +107,6 @@ def train(
         if dtype != torch.float32:
             model = with_stored_weights(model, base.folder, selection.layer)
         _save(model, report, folder, tokens)
-    if html is not None:
-        write_page(report, Path(html))
     return Trained(model, report, folder)
 
 
@@ -141,6 +135,9 @@ def _config(config: TrainConfig | None, settings: dict[str, Any]) -> TrainConfig
         raise UsageError(f"train has no setting {', '.join(unknown)}; it takes {', '.join(known)}")
     if config is not None and settings:
         raise UsageError("give train a config or settings as keywords, not both")
+    for name in ("columns", "label_values"):
+        if not isinstance(settings.get(name), (str, Mapping, type(None))):
+            raise UsageError(f"{name} is text or a mapping, found {settings[name]!r:.60}")
     return config or TrainConfig(**settings)
 
 

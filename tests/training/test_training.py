@@ -180,15 +180,17 @@ def test_a_row_that_the_template_refuses_is_named_and_left_out(tmp_path, tiny_ba
     ]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     report = train(data, None, base=base, layer="2", dtype="float32").report
-    assert report.dropped["refused by the chat template"] == 1
-    (said,) = [line for line in report.warnings if "refuses" in line]
+    assert report.dropped["cannot be rendered"] == 1
+    (said,) = [line for line in report.warnings if "cannot be rendered" in line]
     assert "1 of 60 pairs" in said
     assert "d.jsonl:41" in said
     assert "no system" in said
     for row in rows[:10]:
         row["prompt"] = rows[40]["prompt"]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(DataError, match=r"refuses 11 of 60 pairs \(.*d.jsonl:1, .*no system"):
+    with pytest.raises(
+        DataError, match=r"11 of 60 pairs cannot be rendered \(.*d.jsonl:1, .*no system"
+    ):
         train(data, None, base=base, layer="2", dtype="float32")
 
 
@@ -288,10 +290,14 @@ def test_a_column_of_the_conversation_that_is_not_read_stops_training(tmp_path):
 
 
 def test_a_wrong_setting_names_those_that_there_are():
-    with pytest.raises(
-        UsageError, match="train has no setting epochs, lr; it takes format, columns"
-    ):
+    with pytest.raises(UsageError, match="train has no setting epochs, lr; it takes .*base, tune"):
         train("x", None, epochs=3, lr=1)
+    for name, value in (("dtype", "int8"), ("test_share", "a"), ("base", ""), ("max_length", 3)):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} must be .* found"):
+            train("x", None, **{name: value})
+    assert TrainConfig(layer=3).layer == "3"
+    with pytest.raises(UsageError, match=r"columns is text or a mapping, found \['a'\]"):
+        train("x", None, columns=["a"])
     with pytest.raises(UsageError, match="not both"):
         train("x", None, TrainConfig(), base="smollm2")
 
