@@ -68,11 +68,18 @@ def open_checkpoint(
     device: str = "auto",
     template: str | None = None,
     input: Input | None = None,
+    *,
+    verify: bool = True,
 ) -> Checkpoint:
-    """The parts of a folder or hub id of any one-label sequence classifier; see `plaudit.load`."""
+    """The parts of a folder or hub id of any one-label sequence classifier; see `plaudit.load`.
+
+    Without `verify` a folder that differs from its contract is opened too.
+    """
     where = choose_device(device)
     folder = merged_folder(model_folder(name), classifier=True)
-    contract = _verified_contract(folder)
+    contract = contract_of(folder)
+    if verify:
+        _refuse_changed(folder, contract)
     config = _config(folder)
     taken = _dtype(dtype, config, where)
     classifier, notes = _classifier(folder, _loaded_in(config, taken))
@@ -92,7 +99,7 @@ def open_checkpoint(
     posterior = None
     if (folder / POSTERIOR).exists():
         posterior = Posterior(**load_file(folder / POSTERIOR))
-    if contract:
+    if contract and verify:
         as_saved = replace(renderer, max_length=saved_length or length)
         _verify(name, engine, head, as_saved, contract)
     return Checkpoint(classifier, renderer, engine, head, posterior, contract, notes)
@@ -353,27 +360,36 @@ def _tensor(folder: Path, name: str) -> Tensor:
     raise CheckpointError(f"{folder}: no tensor {name} in its safetensors files")
 
 
-def _verified_contract(folder: Path) -> dict[str, Any]:
-    """The contract, its files hashed again; empty for other people's checkpoints."""
+def contract_of(folder: Path) -> dict[str, Any]:
+    """The contract of a folder of safetensors; empty for other people's checkpoints."""
     if not any(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{folder} has no .safetensors file; plaudit reads nothing else "
             "(convert it with transformers' save_pretrained)"
         )
-    if not (folder / CONTRACT).exists():
-        return {}
-    contract = _json(folder / CONTRACT)
-    for name, expected in contract.get("files", {}).items():
+    return _json(folder / CONTRACT) if (folder / CONTRACT).exists() else {}
+
+
+def changed_files(folder: Path, contract: dict[str, Any]) -> list[str]:
+    """Files that are missing, or not what they were when the model was saved."""
+    listed: dict[str, str] = contract.get("files", {})
+    return [
+        name
+        for name, expected in listed.items()
+        if not (folder / name).exists() or sha256_of(folder / name) != expected
+    ]
+
+
+def _refuse_changed(folder: Path, contract: dict[str, Any]) -> None:
+    for name in changed_files(folder, contract):
         path = folder / name
         if not path.exists():
             raise CheckpointError(f"{path} is missing, but its contract ({CONTRACT}) lists it")
-        if sha256_of(path) != expected:
-            raise CheckpointError(
-                f"{path} was changed after the model was saved (its hash differs from "
-                f"{CONTRACT}): its scores cannot be trusted. Save the model again, or delete "
-                f"{CONTRACT} to load the folder as an unverified checkpoint"
-            )
-    return contract
+        raise CheckpointError(
+            f"{path} was changed after the model was saved (its hash differs from "
+            f"{CONTRACT}): its scores cannot be trusted. Save the model again, or delete "
+            f"{CONTRACT} to load the folder as an unverified checkpoint"
+        )
 
 
 def _verify(
@@ -388,11 +404,19 @@ def _verify(
             "too far, or the files were changed"
         )
     scores = linear_scores(engine, head[0], renderer, GOLDEN).mean
-    spread = float(contract.get("normalisation", {}).get("std") or 1.0)
-    allowed = GOLDEN_TOLERANCE.get(engine.dtype, 0.25) * max(spread, 1e-3)
-    worst = max(abs(a - b) for a, b in zip(scores, contract["golden"]["scores"], strict=True))
+    worst, allowed = golden_gap(scores.tolist(), contract, engine.dtype)
     if not worst <= allowed:
         raise CheckpointError(
             f"{name}: golden scores differ by {worst:.3g} (allowed {allowed:.3g} in "
             f"{engine.dtype}); this engine does not compute what the model was saved with"
         )
+
+
+def golden_gap(
+    scores: list[float], contract: dict[str, Any], dtype: torch.dtype
+) -> tuple[float, float]:
+    """How far the golden scores are from the saved ones, and how far they may be in a dtype."""
+    spread = float(contract.get("normalisation", {}).get("std") or 1.0)
+    allowed = GOLDEN_TOLERANCE.get(dtype, 0.25) * max(spread, 1e-3)
+    saved = contract["golden"]["scores"]
+    return max(abs(a - b) for a, b in zip(scores, saved, strict=True)), allowed

@@ -44,15 +44,6 @@ PLAIN_TEMPLATE = (
 )
 PINNED_DAY = date(2024, 7, 26)
 PINNED_DATE = f"{{%- set date_string = '{PINNED_DAY:%d %b %Y}' -%}}"
-# A clock that stands still, in the template itself: transformers 5 takes no function from outside.
-PINNED_CLOCK = (
-    "{%- macro strftime_now(format) -%}{{ format"
-    + "".join(
-        f" | replace('%{how}', '{PINNED_DAY.strftime('%' + how)}')"
-        for how in ["-d", "-m", "-H", "-I", "-M", "-S", *"aAwdbBmyYHIpMSfzZjUWcxXGuVeDFT"]
-    )
-    + " }}{%- endmacro -%}"
-)
 LEADING = ("system", "developer")
 CONTENTS = ("tool_calls", "reasoning_content")  # what a message says beside its content
 HEAD, MIDDLE = "{%- set plaudit_text %}", "{% endset -%}{{ plaudit_text"
@@ -61,6 +52,21 @@ ENDED_TAIL = " if add_generation_prompt else plaudit_text.rstrip() ~ eos_token }
 SHORTEST = 16  # tokens of the message answered that stay
 
 Chat = list[dict[str, Any]]
+
+
+def clock_of(day: date) -> str:
+    """A template's `strftime_now` that stands still, for every format.
+
+    It stands in the template itself, since transformers 5 takes no function from outside.
+    """
+    formats = ["-d", "-m", "-H", "-I", "-M", "-S", *"aAwdbBmyYHIpMSfzZjUWcxXGuVeDFT"]
+    replaced = "".join(f" | replace('%{how}', '{day.strftime('%' + how)}')" for how in formats)
+    return f"{{%- macro strftime_now(format) -%}}{{{{ format{replaced} }}}}{{%- endmacro -%}}"
+
+
+def prints_today(template: str) -> bool:
+    """Whether a template reads the clock of the day on which it is rendered."""
+    return "strftime_now" in template and "macro strftime_now(" not in template
 
 
 class Rendered(NamedTuple):
@@ -140,8 +146,8 @@ class Renderer:
         """
         own = copy.deepcopy(tokenizer)
         own.chat_template, notes = _own_template(own, template)
-        if "strftime_now" in own.chat_template and HEAD not in own.chat_template:
-            own.chat_template = PINNED_CLOCK + own.chat_template
+        if prints_today(own.chat_template):
+            own.chat_template = clock_of(PINNED_DAY) + own.chat_template
             notes += (f"the template prints today's date; {PINNED_DAY:%d %b %Y} is used",)
         return cls._made(own, max_length, pad_id, notes)
 
@@ -387,7 +393,7 @@ def _own_template(tokenizer: Any, name: str | None) -> tuple[str, tuple[str, ...
 
 
 def _final_template(tokenizer: Any, original: str) -> str:
-    clock = PINNED_CLOCK + PINNED_DATE if "strftime_now" in original else ""
+    clock = clock_of(PINNED_DAY) + PINNED_DATE if prints_today(original) else ""
     tokenizer.chat_template = clock + HEAD + original + MIDDLE + TAIL
     probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     try:
