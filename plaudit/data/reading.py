@@ -102,11 +102,13 @@ class Reading:
         return said if self.label is None else f"{said}; {self.label}"
 
     def __iter__(self) -> Iterator[Slate]:
+        return (result for _, result in self.each() if isinstance(result, Slate))
+
+    def each(self) -> Iterator[tuple[Row | BadRow, Slate | Problem]]:
+        """Every row with its Slate, or with the Problem that it has."""
         self.columns = Columns()
         for source, row, count in self._together():
-            result = self.next(source, row, count)
-            if isinstance(result, Slate):
-                yield result
+            yield row, self.next(source, row, count)
 
     def next(self, source: Source, row: Row | BadRow, count: int = 1) -> Slate | Problem:
         """Read one row, or one made of `count`, counting it."""
@@ -119,7 +121,8 @@ class Reading:
             self.columns.note(fields, slate, source)
             return slate
         except (DataError, RecursionError) as error:
-            problem = Problem(source, str(error))
+            rows = f" ({count} rows of one prompt)" if count > 1 else ""
+            problem = Problem(source, str(error) + rows)
             self.bad += count
             if len(self.problems) < KEPT_PROBLEMS:
                 self.problems.append(problem)

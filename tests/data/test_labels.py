@@ -139,6 +139,9 @@ def test_a_value_that_the_flag_does_not_name_costs_its_row():
         (("answer_2", "answer_1"), ("answer_1", "answer_2"), [0.0, 1.0, 0.0]),
         (("answer_2", "answer_1"), (1, 2), [0.0, 1.0, 0.0]),  # the name decides, not the order
         (("old", "new"), ("new", "old"), [0.0, 1.0, 0.0]),
+        (("answer_b", "answer_a"), ("answer_a", "answer_b"), [0.0, 1.0, 0.0]),
+        (("answer_b", "answer_a"), ("a", "b", "tie"), [0.0, 1.0, 0.5]),
+        (("right", "left"), ("left", "right"), [0.0, 1.0, 0.0]),
     ],
 )
 def test_the_names_of_the_columns_decide(names, labels, expected):
@@ -155,6 +158,12 @@ def test_numbers_that_the_columns_do_not_have_are_in_doubt():
     ):
         with pytest.raises(DataError, match="--label-values"):
             read(values(*labels, names=names))
+
+
+def test_a_probability_is_read_where_it_is_said_to_be_one():
+    with pytest.raises(DataError, match="probability that a is better: --columns p=label"):
+        read(values(0.3, 0.8))
+    assert answers(values(0.3, 0.8), columns="p=label")[0] == [0.3, 0.8, 0.3]
 
 
 def test_names_of_models_and_texts_are_labels():

@@ -319,6 +319,28 @@ def test_the_flag_to_type_can_work(columns, flag):
         assert read([row], columns=flag).format in ("trl", "two-responses")
 
 
+def test_each_row_comes_with_its_slate_or_its_problem():
+    found = list(read([PAIR, 3, {**PAIR, "prompt": 5}]).each())
+    assert found[0][0] == PAIR
+    assert found[0][1].responses[0][0].text == "x"
+    assert str(found[1][1]) == "rows:2: expected an object, found int"
+    assert str(found[2][1]) == "rows:3: a prompt must be text or messages, found int"
+
+
+def test_lists_in_the_cells_of_a_table_are_read(tmp_path):
+    (tmp_path / "a.csv").write_text(
+        "prompt,responses,ratings,preferred\n"
+        'q,"[""x"", ""y""]","[1, null]",1\n'
+        "q,\"['x', 'y']\",\"[2, 1]\",\n"
+    )
+    reading = read(str(tmp_path / "a.csv"))
+    first, second = reading
+    assert (reading.format, first.preference(0, 1).p, second.preference(0, 1).p) == ("ranked", 0, 1)
+    votes = '[{"label": "a"}, {"label": "b"}, {"label": "a"}]'
+    (slate,) = read([{"prompt": "q", "response_a": "x", "response_b": "y", "annotations": votes}])
+    assert slate.votes == (2, 1, 0)
+
+
 def test_rating_rows_of_one_prompt_are_one_slate(tmp_path):
     from .foreign_rows import RATINGS
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from plaudit.data.readers.label_values import read_label
-from plaudit.data.readers.messages import json_value, prompt_messages, response_messages
+from plaudit.data.readers.messages import listed, prompt_messages, response_messages
 from plaudit.data.readers.reader import Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Messages, Slate, Source
@@ -89,8 +89,7 @@ def _slate(fields: Fields, source: Source, sides: list[Messages], label: Any) ->
 
 
 def _list(value: Any, name: str) -> list[Any]:
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        value = json_value(value, f"the list in {name!r}")
+    value = listed(value, f"the list in {name!r}")
     return value if isinstance(value, list) else [value]
 
 

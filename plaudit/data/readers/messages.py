@@ -80,6 +80,13 @@ def listed_messages(text: str) -> Messages | None:
     return as_messages([*map(_standard, value)])
 
 
+def listed(value: Any, what: str) -> Any:
+    """The list that a table holds as text; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        return json_value(value, what)
+    return value
+
+
 def json_value(text: str, what: str) -> Any:
     """The value that a table holds as JSON or as Python writes it. Raises DataError on neither."""
     try:

@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any
 
 from plaudit.data.readers.label_values import NO_LABEL, read_label
-from plaudit.data.readers.messages import response_messages
+from plaudit.data.readers.messages import listed, response_messages
 from plaudit.data.readers.reader import LAST_PROMPTS, PROMPTS, Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
@@ -77,7 +77,7 @@ def response_names(row: Row) -> tuple[str, str] | None:
 
 def _votes(fields: Fields) -> tuple[tuple[float, float, float] | None, Any]:
     """Counts for a, b and a tie; and the verdict where annotations hold none of them."""
-    annotations = fields.get("annotations")
+    annotations = listed(fields.get("annotations"), "annotations")
     if isinstance(annotations, list):
         counts: Counter[str] = Counter()
         for annotation in annotations:
