@@ -73,7 +73,9 @@ def written_whole(folder: Path) -> Iterator[Path]:
         if new:
             shutil.rmtree(folder, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"cannot save the model to {folder}: {reason}; nothing there was changed") from error
+        raise ModelError(
+            f"cannot save the model to {folder}: {reason}; nothing there was changed"
+        ) from error
     except BaseException:
         if new:
             shutil.rmtree(folder, ignore_errors=True)
