@@ -17,22 +17,32 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from dawid_skene import fit_dawid_skene
 
-from plaudit.statistics.aggregation import MODELS
+from plaudit.statistics.aggregation import MODELS as EXPORTED
 from plaudit.statistics.agreement import agreement
 from plaudit.statistics.intervals import cluster_bootstrap
-from plaudit.statistics.ordinal_bradley_terry import EFFECTS, fit_skills
+from plaudit.statistics.ordinal_bradley_terry import EFFECTS, fit_ordinal_bradley_terry
 from plaudit.statistics.votes import TIE, Votes
 
+MODELS = {
+    **EXPORTED,
+    "dawid_skene": fit_dawid_skene,
+    "dawid_skene_ties": partial(fit_dawid_skene, classes=3),
+}
 BASELINE = "vote_share"
 WITHOUT_LENGTH = tuple(name for name in EFFECTS if name != "length")
 ABLATIONS = {
-    "skills, annotators alike": partial(fit_skills, responses=False, effects=()),
-    "skills, no length": partial(fit_skills, responses=False, effects=WITHOUT_LENGTH),
-    "response_skills, annotators alike": partial(fit_skills, effects=()),
-    "response_skills, no length": partial(fit_skills, effects=WITHOUT_LENGTH),
+    "comparison_scores, annotators alike": partial(
+        fit_ordinal_bradley_terry, responses=False, effects=()
+    ),
+    "comparison_scores, no length": partial(
+        fit_ordinal_bradley_terry, responses=False, effects=WITHOUT_LENGTH
+    ),
+    "response_scores, annotators alike": partial(fit_ordinal_bradley_terry, effects=()),
+    "response_scores, no length": partial(fit_ordinal_bradley_terry, effects=WITHOUT_LENGTH),
 }
-CURVE = ("majority", "vote_share", "dawid_skene_ties", "skills", "response_skills")
+CURVE = ("majority", "vote_share", "dawid_skene_ties", "comparison_scores", "response_scores")
 
 
 class Losses(NamedTuple):
@@ -145,7 +155,7 @@ def simulations(seeds: int) -> dict:
     """Held-out losses as above, and how often p lies on the true side of ½. No response is shared."""
     result = {}
     for kind in ("spammers", "alike"):
-        models = {name: fit for name, fit in MODELS.items() if name != "response_skills"}
+        models = {name: fit for name, fit in MODELS.items() if name != "response_scores"}
         rows: dict[str, list[np.ndarray]] = {name: [] for name in models}
         for seed in range(seeds):
             votes, theta = simulate(kind, seed)

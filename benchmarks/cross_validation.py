@@ -24,7 +24,7 @@ from plaudit.evaluation.metrics import judged, measure
 from plaudit.model.backbone import depth
 from plaudit.training.base import load_base
 from plaudit.training.frozen.features import FeatureCache, Features
-from plaudit.training.frozen.head import choose, fit, labels
+from plaudit.training.frozen.head import labels, select, weights
 from plaudit.training.frozen.layer_search import candidate_layers
 from plaudit.types import Pair
 
@@ -109,14 +109,13 @@ def cross_validate(
         # The inner folds hash a salted group: the plain hash would leave one of them empty.
         salted = np.array([f"inner {g}" for g in group[train]])
         given = labels(p[train], weight[train], salted)
-        choice = choose(lambda layer, t=train: differences(layer, t), layers, given)
-        x = differences(choice.layer, train)
-        head = fit(x, given, choice.prior_std, choice.temperature)
-        margin[test] = differences(choice.layer, test) @ head.weight
-        chosen.append({"fold": fold, "pairs": len(test), "layer": choice.layer})
+        selection = select(lambda layer, t=train: differences(layer, t), layers, given)
+        x = differences(selection.layer, train)
+        margin[test] = differences(selection.layer, test) @ weights(x, given, selection)
+        chosen.append({"fold": fold, "pairs": len(test), "layer": selection.layer})
         print(chosen[-1], flush=True)
     values = judged(pairs, margin)
-    names = ("accuracy", "log-loss", "Brier", "longer wins", "length-matched accuracy")
+    names = ("accuracy", "log-loss", "Brier", "length baseline", "length-matched accuracy")
     return {
         "pairs": len(pairs),
         "folds": chosen,

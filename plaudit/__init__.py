@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from plaudit.model import RewardModel as RewardModel
     from plaudit.model import load as load
     from plaudit.model import reward_loss as reward_loss
+    from plaudit.scoring_api import Ranked as Ranked
+    from plaudit.scoring_api import Scoring as Scoring
     from plaudit.study import Study as Study
     from plaudit.study import compare as compare
     from plaudit.training.train import train as train
     from plaudit.types import Comparison as Comparison
     from plaudit.types import Conversation as Conversation
     from plaudit.types import Judgment as Judgment
+    from plaudit.types import Message as Message
     from plaudit.types import Pair as Pair
     from plaudit.types import Scorer as Scorer
     from plaudit.types import Scores as Scores
@@ -33,11 +36,14 @@ EXPORTS = {
     "Comparison": "plaudit.types",
     "Conversation": "plaudit.types",
     "Judgment": "plaudit.types",
+    "Message": "plaudit.types",
     "Pair": "plaudit.types",
+    "Ranked": "plaudit.scoring_api",
     "Renderer": "plaudit.model",
     "RewardModel": "plaudit.model",
     "Scorer": "plaudit.types",
     "Scores": "plaudit.types",
+    "Scoring": "plaudit.scoring_api",
     "Slate": "plaudit.types",
     "Study": "plaudit.study",
     "as_conversation": "plaudit.types",

@@ -8,16 +8,16 @@ from __future__ import annotations
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.errors import DataError
+from plaudit.errors import DataError, require
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 # What a message may hold beside role and content, as transformers' templates take it.
@@ -55,6 +55,12 @@ class Message:
 
 
 Messages = tuple[Message, ...]
+
+
+def is_empty(message: Message) -> bool:
+    """Whether a message says nothing: no text but white space, no parts, no tool calls."""
+    text = message.content
+    return isinstance(text, str) and not text.strip() and not message.fields
 
 
 class Source(NamedTuple):
@@ -96,6 +102,10 @@ def as_messages(messages: Sequence[Any]) -> Messages:
 
     Raises DataError on an unknown role or on content that is neither text nor parts.
     """
+    if isinstance(messages, (Mapping, Message)):
+        messages = (messages,)
+    if isinstance(messages, (str, bytes)) or not isinstance(messages, Iterable):
+        raise DataError(f"expected messages, found {type(messages).__name__} {messages!r:.40}")
     return tuple(_as_message(message, position + 1) for position, message in enumerate(messages))
 
 
@@ -166,7 +176,11 @@ class Conversation:
 
 
 def as_conversation(prompt: str | Sequence[Any], response: str | Sequence[Any]) -> Conversation:
-    """A Conversation from a prompt and a response, each plain text or messages."""
+    """A Conversation from a prompt and a response, each plain text or messages.
+
+    >>> as_conversation("Why?", "Because.").chat()[1]
+    {'role': 'assistant', 'content': 'Because.'}
+    """
     head = (Message("user", prompt),) if isinstance(prompt, str) else as_messages(prompt)
     tail = (Message("assistant", response),) if isinstance(response, str) else as_messages(response)
     return Conversation(head + tail)
@@ -390,13 +404,19 @@ class Scores:
 
     `mean` [N] is NaN where `problems` has a reason. `std` [N] is given where a posterior is
     known, of features centred on the training mean. `factors` [N, R] span the posterior:
-    the covariance of two scores is the dot product of their rows.
+    the covariance of two scores is the dot product of their rows. `notes` say what else to
+    know of a score, such as what was cut to fit.
+
+    >>> scores = Scores(np.array([1.5, np.nan]), problems={1: "the template refuses it"})
+    >>> scores[0], len(scores), scores.problems[1]
+    (1.5, 2, 'the template refuses it')
     """
 
     mean: Floats
     std: Floats | None = None
     problems: Mapping[int, str] = field(default_factory=dict)
     factors: NDArray[np.floating[Any]] | None = field(default=None, repr=False)
+    notes: Mapping[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unexplained = set(np.flatnonzero(np.isnan(self.mean)).tolist()) - set(self.problems)
@@ -405,6 +425,41 @@ class Scores:
 
     def __len__(self) -> int:
         return len(self.mean)
+
+    def __iter__(self) -> Iterator[float]:
+        return iter(self.mean.tolist())
+
+    @overload
+    def __getitem__(self, index: int) -> float: ...
+    @overload
+    def __getitem__(self, index: slice | Sequence[int] | NDArray[Any]) -> Scores: ...
+    def __getitem__(self, index: Any) -> float | Scores:
+        """The score at an index (NaN where there is none), or the Scores of several."""
+        if isinstance(index, (int, np.integer)):
+            return float(self.mean[index])
+        chosen = np.arange(len(self))[index]
+        part: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, np.ndarray):
+                part[name] = value[chosen]
+            elif isinstance(value, Mapping):
+                known = enumerate(chosen.tolist())
+                part[name] = {new: value[old] for new, old in known if old in value}
+        return replace(self, **part)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.mean, dtype=dtype, copy=bool(copy) or None)
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame: mean, std where known, and the problem of what has no score."""
+        require("model", "pandas", what="to_frame")
+        from pandas import DataFrame
+
+        columns: dict[str, Any] = {"mean": self.mean}
+        if self.std is not None:
+            columns["std"] = self.std
+        columns["problem"] = [self.problems.get(i, "") for i in range(len(self))]
+        return DataFrame(columns)
 
     def difference(self, i: int, j: int) -> Difference:
         """Score i minus score j with its own standard deviation, covariance included."""

@@ -22,7 +22,7 @@ class FakeScorer:
     """Longer responses score higher; a response that says UNSCORABLE has no score."""
 
     def score(self, conversations):
-        texts = [c.messages[-1].content for c in conversations]
+        texts = [c.messages[-1].text for c in conversations]
         mean = np.array(
             [float(len(text)) / 50 + zlib.crc32(text.encode()) % 97 / 970 for text in texts]
         )
@@ -82,6 +82,8 @@ def tiny_config(family):
     }
     if family == "llama":
         return transformers.LlamaConfig(**shape, rope_parameters=_rope(100_000.0))
+    if family == "qwen2":
+        return transformers.Qwen2Config(**shape, rope_parameters=_rope(1_000_000.0))
     if family == "qwen3":
         return transformers.Qwen3Config(**shape, rope_parameters=_rope(1_000_000.0))
     if family == "mistral":

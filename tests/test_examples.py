@@ -29,6 +29,13 @@ def test_plain_loop_trains_and_saves_what_plaudit_scores(tmp_path, tiny_base, ca
         assert report.numbers["accuracy"].n == 456
 
 
+def test_python_api(tmp_path, tiny_base, capsys):
+    example("python_api.py")(str(tmp_path / "rm"), str(tiny_base))
+    printed = capsys.readouterr().out
+    assert "best: 'It left the depot today" in printed
+    assert "Trained(RewardModel(" in printed
+
+
 def test_grpo_runs_with_the_reward(tmp_path, tiny_base):
     plaudit.train(str(SUPPORT_DESK), tmp_path / "rm", base=str(tiny_base), layer="2")
     log = example("grpo.py")(str(tmp_path / "rm"), str(tiny_base), 2, str(tmp_path / "out"))

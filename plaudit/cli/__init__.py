@@ -1,5 +1,3 @@
-"""The command `plaudit`: one file a verb, flags from one typed config a verb."""
+"""The command `plaudit`: one file per verb, whose flags come from typed settings."""
 
-from plaudit.cli.main import main
-
-__all__ = ["main"]
+from plaudit.cli.main import main as main

@@ -1,112 +1,140 @@
-"""`plaudit check`: the data doctor."""
+"""`plaudit check`: what is wrong with preference data."""
 
 from __future__ import annotations
 
 import sys
-from importlib import import_module
-from typing import Annotated, Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import Parameter
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from plaudit.cli.output import print_json, progress, say, show
-from plaudit.errors import require
+from plaudit.cli.output import print_json, progress, say, say_reading, show
+from plaudit.config import CheckConfig
+from plaudit.errors import UsageError, require
 
-__all__ = ["check"]
+MODEL_FILES = ("config.json", "adapter_config.json", "model.safetensors", "plaudit.json")
+
+if TYPE_CHECKING:
+    from plaudit.data.check import CheckReport, Render
 
 
 def check(
     *data: str,
+    config: Annotated[CheckConfig, Parameter(name="*")] = CheckConfig(),
     test: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
-    format: str | None = None,
-    columns: str | None = None,
-    split: str | None = None,
-    base: str | None = None,
-    max_length: int = 2048,
+    model: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Find what is wrong with preference data, before any compute is spent.
+    """Find what is wrong with preference data, or with a model's folder.
+
+    Of a model: why another engine or another day could score it otherwise.
 
     Parameters
     ----------
     data: str
-        DATA, one or several: files, - or data set ids. They are checked as one training set.
+        DATA, one or several: files, - or data set ids, checked as one training set; or a MODEL.
     test: tuple
         Held-out DATA, or a benchmark's file: leaks from DATA to it are found.
-    format: str
-        Format of DATA, detected when not given.
-    columns: str
-        Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2.
-    split: str
-        Split of a Hugging Face data set.
-    base: str
-        Also count tokens, shared prefixes and cuts with this base's tokenizer.
-    max_length: int
-        Tokens of a conversation, with --base.
+    model: bool
+        What is named is a MODEL; a folder with a config.json is one without this.
     json: bool
         Print the result for programs.
     """
+    from plaudit.data import read
+    from plaudit.data.check import DataCheck
+
     if not data:
-        say("plaudit: check needs DATA: plaudit check FILE")
-        sys.exit(2)
-    data_package: Any = import_module("plaudit.data")
-    doctor = import_module("plaudit.data.check").DataCheck(*_renderer(base, max_length))
+        raise UsageError("check needs DATA or a MODEL: plaudit check FILE")
+    if model or any(map(_is_model, data)):
+        _check_models(data, json)
+    data_check = DataCheck(*_renderer(config))
     seen = 0
     with progress("rows") as update:
         for which, names in (("train", data), ("test", test)):
             for name in names:
-                reading = data_package.read(name, format, columns, split)
-                say(f"{name}: {reading.format}")
-                for _ in doctor.watch(reading, which):
+                reading = read(name, **config.reading())
+                say_reading(reading)
+                for _ in data_check.watch(reading, which):
                     seen += 1
                     if seen % 1000 == 0:
                         update(seen, seen)
-    findings = doctor.findings()
-    print_json(findings.to_dict()) if json else show(_table(findings))
-    sys.exit(0 if findings.ok else 1)
+    report = data_check.findings()
+    print_json(report.to_dict()) if json else show(_table(report))
+    sys.exit(0 if report.ok else 1)
 
 
-def _renderer(base: str | None, max_length: int) -> tuple[Any, list[str]]:
+def _is_model(name: str) -> bool:
+    folder = Path(name).expanduser()
+    return any((folder / file).exists() for file in MODEL_FILES)
+
+
+def _check_models(names: Sequence[str], json: bool) -> NoReturn:
+    """Print what each model is and what was found; exits with 1 where a score would be wrong."""
+    require("model", "torch", "transformers", what="plaudit check MODEL")
+    from plaudit.model.check import check_model
+
+    checked = [check_model(name) for name in names]
+    if json:
+        found = [one.to_dict() for one in checked]
+        print_json(found[0] if len(found) == 1 else found)
+    else:
+        for one in checked:
+            show(Text("\n".join(one.lines())))
+    sys.exit(0 if all(one.ok for one in checked) else 1)
+
+
+def _renderer(config: CheckConfig) -> tuple[Render | None, Sequence[str]]:
     """The render function of a base and its special tokens; nothing without a base."""
-    if base is None:
+    if config.base is None:
         return None, []
     require("model", "torch", "transformers", what="check --base")
-    bases, model = import_module("plaudit.model.download"), import_module("plaudit.model")
-    tokenizers = import_module("transformers").AutoTokenizer
-    tokenizer = tokenizers.from_pretrained(bases.base_folder(base, say))
-    renderer = model.Renderer.of(tokenizer, max_length)
+    from transformers import AutoTokenizer
+
+    from plaudit.model import Renderer
+    from plaudit.model.download import base_folder
+
+    tokenizer = AutoTokenizer.from_pretrained(
+        base_folder(config.base, say), trust_remote_code=False
+    )
+    renderer = Renderer.of(tokenizer, config.max_length)
     return renderer.render, [t for t in tokenizer.all_special_tokens if len(t) > 3]
 
 
-def _table(findings: Any) -> Group:
-    parts: list[Any] = [Text(f"\n{findings.rows:,} rows, {findings.unusable:,} unusable", "bold")]
-    if findings.found:
+def _table(report: CheckReport) -> Group:
+    from plaudit.data.plain import visible
+
+    parts: list[Any] = [Text(f"\n{report.rows:,} rows, {report.unusable:,} unusable", "bold")]
+    if report.found:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
         for name in ("finding", "how many", "where, for example", "what to do"):
-            table.add_column(
-                name, justify="right" if name == "how many" else "left", overflow="fold"
-            )
-        for finding in sorted(findings.found, key=lambda f: -f.count):
+            justify: Any = "right" if name == "how many" else "left"
+            table.add_column(name, justify=justify, overflow="fold")
+        for found in sorted(report.found, key=lambda found: -found.count):
+            cells = (found.name, f"{found.count:,}", "\n".join(found.examples), found.what_to_do)
             table.add_row(
-                finding.name, f"{finding.count:,}", "\n".join(finding.examples), finding.what_to_do
-            )
+                *(Text(visible(cell)) for cell in cells)
+            )  # as Text: the data's "[b]" is no markup
         parts.append(table)
-    parts.append(Text(""))
-    facts = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for name, value in findings.facts.items():
-        facts.add_row(name, _words(value))
-    parts.append(facts)
-    for column, values in findings.slices.items():
-        parts.append(Text(f"\nby {column}: rows, and how often the longer response wins", "bold"))
-        slices = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-        for name, interval in values.items():
-            slices.add_row(name, f"{interval.n:,}", f"{interval.value:.2f}")
-        parts.append(slices)
-    verdict = "\nFit for training." if findings.ok else "\nStop: " + "; ".join(findings.fatal)
-    parts.append(Text(verdict, "bold green" if findings.ok else "bold red"))
+    parts += [Text(""), _rows((name, _words(value)) for name, value in report.facts.items())]
+    for column, values in report.slices.items():
+        parts.append(Text(f"\nby {column}: pairs, and how often the longer response wins", "bold"))
+        parts.append(_rows((n, f"{v.n:,}", f"{v.value:.2f}") for n, v in values.items()))
+    verdict = "\nReady to train." if report.ok else "\nStop: " + "; ".join(report.fatal)
+    parts.append(Text(verdict, "bold green" if report.ok else "bold red"))
     return Group(*parts)
+
+
+def _rows(rows: Any) -> Table:
+    from plaudit.data.plain import visible
+
+    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
+    for row in rows:
+        table.add_row(*(Text(visible(cell)) for cell in row))
+    return table
 
 
 def _words(value: Any) -> str:

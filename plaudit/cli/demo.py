@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import time
-from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from rich.text import Text
 
-from plaudit.cli.output import progress, say, show
+from plaudit.cli.output import progress, say, show, write_file
 from plaudit.errors import require
 from plaudit.samples import ANSWERS, QUESTION, SUPPORT_DESK
-
-__all__ = ["demo"]
+from plaudit.types import as_conversation
 
 
 def demo(output: str = "plaudit-demo") -> None:
-    """Train a reward model on sample comparisons and score two answers with it.
+    """Train a reward model on sample comparisons and score two responses with it.
 
     Parameters
     ----------
@@ -25,15 +22,18 @@ def demo(output: str = "plaudit-demo") -> None:
         Folder for the model, the report and the next commands.
     """
     require("model", "torch", "transformers", what="plaudit demo")
+    from plaudit import model, training
+    from plaudit.data import read
+    from plaudit.data.check import DataCheck
+    from plaudit.evaluation.html import page
+
     started = time.perf_counter()
     folder = Path(output)
     say("1/4  The sample data: 456 support-desk comparisons, written for this project")
-    doctor = import_module("plaudit.data.check").DataCheck()
-    reading = import_module("plaudit.data").read(str(SUPPORT_DESK))
-    rows = sum(1 for _ in doctor.watch(reading))
-    say(f"     {rows} rows checked: {doctor.findings().summary()}")
+    check = DataCheck()
+    rows = sum(1 for _ in check.watch(read(str(SUPPORT_DESK))))
+    say(f"     {rows} rows checked: {check.findings().summary()}")
     say("2/4  Training a head on SmolLM2-135M-Instruct, its layers frozen")
-    training: Any = import_module("plaudit.training")
     with progress("tokens") as update:
         trained = training.train(
             str(SUPPORT_DESK),
@@ -41,22 +41,19 @@ def demo(output: str = "plaudit-demo") -> None:
             say=lambda line: say("     " + line),
             progress=update,
         )
-    say("3/4  The report on held-out prompts")
-    page = folder / "report.html"
+    say("3/4  The report: every comparison scored by a model that never saw its prompt")
     trained.report.next_command = ""
-    trained.report.write_html(page)
+    write_file(folder / "report.html", page(trained.report))
     show(trained.report)
-    say("4/4  Scoring two answers to a question it never saw")
-    types: Any = import_module("plaudit.types")
-    models: Any = import_module("plaudit.model")
-    scores = models.load(str(folder / "model")).score(
-        [types.as_conversation(QUESTION, a) for a in ANSWERS]
-    )
+    say("4/4  Scoring two responses to a question it never saw")
+    scorer = model.load(str(folder / "model"))
+    scores = scorer.score([as_conversation(QUESTION, response) for response in ANSWERS])
     show(Text(f"\n{QUESTION}", "bold"))
-    for answer, mean, std in zip(ANSWERS, scores.mean, scores.std, strict=True):
-        show(Text(f"  {mean:+.2f} ± {std:.2f}  {answer}"))
-    difference = scores.difference(1, 0)
-    show(Text(f"  The second is better with probability {difference.probability:.0%}."))
+    for index, response in enumerate(ANSWERS):
+        std = "" if scores.std is None else f" ± {scores.std[index]:.2f}"
+        show(Text(f"  {scores.mean[index]:+.2f}{std}  {response}"))
+    probability = scores.difference(1, 0).probability
+    show(Text(f"  The second is better with probability {probability:.0%}."))
     commands = _commands(folder)
     (folder / "next.txt").write_text(commands, encoding="utf-8")
     show(Text(f"\nDone in {time.perf_counter() - started:.0f} s. Next:", "bold"))

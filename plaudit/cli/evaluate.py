@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Annotated, Any
+import sys
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from plaudit.cli.output import print_json, progress, say, show
+from plaudit.cli.output import check_output, print_json, progress, say_reading, show, write_file
+from plaudit.cli.scorer import open_scorer
+from plaudit.config import EvaluateConfig
 from plaudit.errors import require
-
-__all__ = ["evaluate"]
 
 
 def evaluate(
     model: str,
     data: str,
     *,
-    against: str | None = None,
+    config: Annotated[EvaluateConfig, Parameter(name="*")] = EvaluateConfig(),
     slice: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
-    probes: Annotated[bool, Parameter(negative="")] = False,
-    format: str | None = None,
-    columns: str | None = None,
-    split: str | None = None,
-    dtype: str | None = None,
     html: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Measure a reward model, with intervals, calibration and a length baseline.
+    """Measure a reward model, with intervals, calibration and two baselines.
 
     Parameters
     ----------
@@ -35,42 +30,36 @@ def evaluate(
         MODEL: a folder or hub id of any one-label sequence classifier.
     data: str
         DATA it was not trained on, or a benchmark's rows.
-    against: str
-        A second MODEL: the paired difference on the same pairs.
     slice: tuple
         Columns to report by; those with few values when none is named.
-    probes: bool
-        Also score twisted responses: empty, repeated, flattering and so on.
-    format: str
-        Format of DATA, detected when not given.
-    columns: str
-        Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2.
-    split: str
-        Split of a Hugging Face data set.
-    dtype: str
-        float32 or bfloat16; the faster of both here when not given.
     html: str
         Also write the Report as a page.
     json: bool
         Print the Report for programs.
     """
     require("model", "torch", "transformers", what="plaudit evaluate")
-    reading = import_module("plaudit.data").read(data, format, columns, split)
-    say(f"{data}: {reading.format}")
-    models: Any = import_module("plaudit.model")
-    scorer = models.load(model, dtype)
-    other = models.load(against, dtype) if against is not None else None
-    evaluation: Any = import_module("plaudit.evaluation")
+    from plaudit.data import read
+    from plaudit.evaluation import evaluate as measure
+    from plaudit.evaluation.html import page
+
+    check_output(html)
+    reading = read(data, **config.reading())
+    say_reading(reading)
+    reading.refuse_unread()
+    scorer = open_scorer(model, config)
+    other = open_scorer(config.against, config) if config.against else None
     with progress("responses") as update:
-        report = evaluation.evaluate(
+        report = measure(
             scorer,
             reading,
             against=other,
             slices=slice,
-            probes=probes,
+            probes=config.probes,
             name=model,
             progress=update,
         )
-    if html is not None:
-        report.write_html(html)
     print_json(report.to_dict()) if json else show(report)
+    if html is not None:
+        write_file(html, page(report))
+    if not report.ok:
+        sys.exit(1)

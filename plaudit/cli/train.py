@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from plaudit.cli.output import print_json, progress, say, show
+from plaudit.cli.output import (
+    check_output,
+    print_json,
+    progress,
+    resumable,
+    say,
+    show,
+    write_file,
+)
 from plaudit.config import TrainConfig
 from plaudit.errors import require
-
-__all__ = ["train"]
 
 
 def train(
@@ -35,9 +40,13 @@ def train(
         Print the Report for programs.
     """
     require("model", "torch", "transformers", what="plaudit train")
-    training: Any = import_module("plaudit.training")
-    with progress("tokens") as update:
+    from plaudit import training
+    from plaudit.evaluation.html import page
+
+    check_output(html)
+    kept = "features computed so far are kept: the same command resumes"
+    with resumable(kept), progress("tokens") as update:
         trained = training.train(list(data), output, config, say=say, progress=update)
-    if html is not None:
-        trained.report.write_html(html)
     print_json(trained.report.to_dict()) if json else show(trained.report)
+    if html is not None:
+        write_file(html, page(trained.report))

@@ -1,4 +1,4 @@
-"""The data doctor: what is wrong with preference data, before any compute is spent.
+"""What is wrong with preference data, found before any compute is spent.
 
 One streaming pass keeps a few dozen bytes a row, so a million rows fit; the texts are not
 kept. Every finding says how many, gives three examples with their place, and what to do.
@@ -12,24 +12,22 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.data.bag_of_words import BagOfWords
-from plaudit.data.labels import Tally, pairs_of
+from plaudit.data.labels import pairs_of
 from plaudit.data.near_duplicates import near_pairs, normalised, signature
+from plaudit.data.plain import plain
 from plaudit.data.reading import Reading
 from plaudit.errors import DataError
 from plaudit.statistics.intervals import Interval, wilson
-from plaudit.types import Conversation, Message, Slate
-
-__all__ = ["CheckReport", "DataCheck", "Finding"]
+from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id
 
 EXAMPLES = 3
 UNUSABLE_LIMIT = 0.10
-BIAS_ALARM = 0.60
 
 # Given conversations, their token ids as hashable values and the tokens that prefixes share.
 Render = Callable[[Sequence[Conversation]], list[Any]]
@@ -37,12 +35,14 @@ Render = Callable[[Sequence[Conversation]], list[Any]]
 
 @dataclass
 class Finding:
-    """One kind of fault or fact: its count, examples with their place, what to do."""
+    """One kind of fault or fact: its count, examples with their place, what to do.
+
+    `effect` is "stops training", "rows unusable" or nothing.
+    """
 
     name: str
     what_to_do: str
-    fatal: bool = False
-    unusable: bool = False
+    effect: str = ""
     count: int = 0
     examples: list[str] = field(default_factory=list)
 
@@ -54,7 +54,7 @@ class Finding:
 
 @dataclass
 class CheckReport:
-    """What the doctor found. `ok` is False where training must stop."""
+    """What was found. `ok` is False where training must stop."""
 
     rows: int
     unreadable: int
@@ -64,17 +64,18 @@ class CheckReport:
 
     @property
     def unusable(self) -> int:
-        return self.unreadable + sum(f.count for f in self.found if f.unusable)
+        return self.unreadable + sum(f.count for f in self.found if f.effect == UNUSABLE)
 
     @property
     def fatal(self) -> list[str]:
         """Why training must stop, in words; empty when it need not."""
-        reasons = [
-            f"{f.count} {f.name}: {f.examples[0]}" for f in self.found if f.fatal and f.count
-        ]
+        stops = [f for f in self.found if f.effect == FATAL]
+        reasons = [f"{f.count:,} {f.name}: {f.examples[0]}" for f in stops]
         if self.unusable > UNUSABLE_LIMIT * max(self.rows, 1):
             share = self.unusable / max(self.rows, 1)
             reasons.append(f"{self.unusable:,} of {self.rows:,} rows ({share:.0%}) are unusable")
+        if not self.facts.get("pairs"):
+            reasons.append("no comparison has a label: there is nothing to train on")
         return reasons
 
     @property
@@ -87,25 +88,15 @@ class CheckReport:
             raise DataError("; ".join(self.fatal) + " (see: plaudit check DATA)")
 
     def warnings(self) -> list[str]:
-        return [f"{f.count:,} {f.name}: {f.what_to_do}" for f in self.found if f.count]
+        return [f"{f.count:,} {f.name}: {f.what_to_do}" for f in self.found]
 
     def summary(self) -> str:
-        kinds = sum(1 for f in self.found if f.count)
-        return f"{kinds} kinds of findings" if kinds else "nothing wrong found"
+        return f"{len(self.found)} kinds of findings" if self.found else "nothing wrong found"
 
     def to_dict(self) -> dict[str, Any]:
-        def plain(value: Any) -> Any:
-            return value._asdict() if isinstance(value, Interval) else value
-
-        return {
-            "ok": self.ok,
-            "fatal": self.fatal,
-            "rows": self.rows,
-            "unusable": self.unusable,
-            "findings": [vars(f) for f in self.found if f.count],
-            "facts": {name: plain(value) for name, value in self.facts.items()},
-            "slices": {c: {n: plain(v) for n, v in s.items()} for c, s in self.slices.items()},
-        }
+        """For programs."""
+        found = {"ok": self.ok, "fatal": self.fatal, "unusable": self.unusable} | vars(self)
+        return cast("dict[str, Any]", plain(found))
 
 
 def _hash(text: str) -> int:
@@ -114,65 +105,63 @@ def _hash(text: str) -> int:
     )
 
 
-def _messages_hash(messages: Sequence[Message]) -> int:
-    return _hash("\0".join(text for message in messages for text in (message.role, message.text)))
+def _messages_hash(messages: Messages) -> int:
+    return int(messages_id(messages)[:16], 16)
 
 
-KINDS: dict[str, tuple[str, bool, bool]] = {
-    # name: (what to do, fatal, unusable)
-    "unreadable rows": ("mend or remove these rows", False, False),
-    "rows without a label": ("they leave training; label them or drop them", False, False),
-    "rows judged both bad or skipped": ("they leave training, by design", False, False),
-    "identical responses": ("a pair of equal responses teaches nothing: remove it", False, True),
-    "empty responses": ("check the export: an empty response is rarely meant", False, False),
-    "malformed messages": (
-        "messages must alternate and a prompt must end with the user",
-        False,
-        False,
+FATAL, UNUSABLE = "stops training", "rows unusable"
+KINDS: dict[str, tuple[str] | tuple[str, str]] = {  # name: (what to do, its effect)
+    "unreadable rows": ("fix or remove these rows",),
+    "columns left unread": ("say what each is: --columns input=NAME, or ignore=NAME", FATAL),
+    "rows without a label": ("excluded from training: label them or remove them",),
+    "rows judged both bad or skipped": ("excluded from training, as intended",),
+    "rows with only one response": ("excluded from training: a comparison needs two",),
+    "identical responses": ("a pair of equal responses teaches nothing: remove it", UNUSABLE),
+    "empty responses": ("check the export: an empty response is rarely meant",),
+    "empty responses preferred": ("check the labels: training would reward saying nothing",),
+    "malformed messages": ("roles must alternate, and a prompt must end with the user",),
+    "duplicate judgments": ("the same comparison twice counts double: keep one",),
+    "contradictory judgments": ("opposite winners: merge them into votes, or ask again",),
+    "near-duplicate prompts": ("kept together on one side of the split",),
+    "prompts in both train and test": ("remove from train: test scores would be inflated", FATAL),
+    "near-duplicates across train and test": ("remove them from train as well", FATAL),
+    "identical once cut to --max-length": (
+        "raise it: what tells the responses apart is cut",
+        UNUSABLE,
     ),
-    "duplicate judgments": ("the same comparison twice counts double: keep one", False, False),
-    "contradictory judgments": ("both ways once: turn them into votes, or ask again", False, False),
-    "near-duplicate prompts": ("they are kept on one side of the split together", False, False),
-    "prompts in both train and test": (
-        "remove them from train: the test would flatter",
-        True,
-        False,
+    "identical once rendered": (
+        "nothing was cut: the base's chat template takes the difference away (many remove all "
+        "before </think>); choose another base, or write that text where it is kept",
+        UNUSABLE,
     ),
-    "near-duplicates across train and test": ("remove them from train as well", True, False),
-    "identical after rendering": (
-        "raise --max-length: the responses' difference is cut",
-        False,
-        True,
-    ),
-    "cut to --max-length": (
-        "the oldest messages are dropped; raise --max-length to keep them",
-        False,
-        False,
-    ),
-    "special tokens in text": (
-        "the model will read them as real turn ends: clean them",
-        False,
-        False,
-    ),
+    "cut to --max-length": ("the oldest messages go; raise --max-length to keep them",),
+    "special tokens in text": ("the model reads them as the real tokens: remove them",),
+}
+UNLABELLED = {
+    "both_bad": "rows judged both bad or skipped",
+    "skip": "rows judged both bad or skipped",
+    "no label": "rows without a label",
+    "only one response": "rows with only one response",
 }
 
 
 class DataCheck:
-    """Collects what the doctor must know while slates stream past, then finds."""
+    """Notes what is needed while slates stream past; `findings` then says what is wrong."""
 
     def __init__(self, render: Render | None = None, special: Sequence[str] = ()) -> None:
         self.rows = 0
         self.unreadable = 0
-        self._found = {name: Finding(name, *rest) for name, rest in KINDS.items()}
+        self._found = {name: Finding(name, *said) for name, said in KINDS.items()}
         self._place: list[tuple[int, int]] = []
         self._files: list[str] = []
         self._seen: dict[str, dict[int, int]] = {"train": {}, "test": {}}
         self._signatures: list[NDArray[np.uint32]] = []
         self._signature_sets = array("b")
-        self._comparisons: dict[int, int] = {}
+        self._winner: dict[int, int] = {}  # comparison: sign of the label
         self._counts: Counter[str] = Counter()
-        self._by_slice: dict[str, dict[str, list[int]]] = defaultdict(
-            lambda: defaultdict(lambda: [0, 0, 0])
+        # Pairs, and those whose longer response wins, by column and value.
+        self._slices: dict[str, dict[str, list[int]]] = defaultdict(
+            lambda: defaultdict(lambda: [0, 0])
         )
         self._words = BagOfWords()
         self._render, self._special = render, special
@@ -183,12 +172,17 @@ class DataCheck:
         for slate in reading:
             self._add(slate, which)
             yield slate
-        self.rows += getattr(reading, "bad", 0)
-        self.unreadable += getattr(reading, "bad", 0)
-        for problem in getattr(reading, "problems", []):
+        if isinstance(reading, Reading):
+            try:
+                reading.refuse_unread()
+            except DataError as error:
+                self._found["columns left unread"].see(str(error), len(reading.columns.unread))
+        bad, problems = getattr(reading, "bad", 0), getattr(reading, "problems", [])
+        self.rows += bad
+        self.unreadable += bad
+        for problem in problems:
             self._found["unreadable rows"].see(str(problem))
-        extra = getattr(reading, "bad", 0) - len(getattr(reading, "problems", []))
-        self._found["unreadable rows"].count += max(0, extra)
+        self._found["unreadable rows"].count += bad - len(problems)  # only the first are kept
 
     def _add(self, slate: Slate, which: str) -> None:
         place = str(slate.source)
@@ -196,11 +190,10 @@ class DataCheck:
         self._note_prompt(slate, which)
         responses = [_messages_hash(response) for response in slate.responses]
         self._note_responses(slate, responses, place)
-        if which == "train" or not self._seen["train"]:
-            self._note_comparison(slate, responses, place)
-            self._note_bias(slate)
+        if which == "train":
+            self._note_labels(slate, responses, place)
         if self._render is not None:
-            self._note_tokens(slate, place)
+            self._note_tokens(slate, responses, place)
 
     def _note_prompt(self, slate: Slate, which: str) -> None:
         text = normalised(slate.prompt)
@@ -211,14 +204,14 @@ class DataCheck:
             self._signatures.append(signature(text))
             self._signature_sets.append(which == "test")
         roles = [message.role for message in slate.prompt]
-        spoken = [role for role in roles if role in ("user", "assistant")]
-        repeats = any(a == b for a, b in itertools.pairwise(spoken))
-        if not spoken or spoken[-1] != "user" or repeats or "system" in roles[1:]:
-            self._found["malformed messages"].see(
-                f"{slate.source}: {', '.join(roles) or 'no prompt'}"
-            )
-        if any(not message.text.strip() for message in slate.prompt):
-            self._found["malformed messages"].see(f"{slate.source}: an empty turn in the prompt")
+        spoken = [role for role in roles if role not in ("system", "developer")]
+        repeats = any(a == b != "tool" for a, b in itertools.pairwise(spoken))
+        late = {"system", "developer"} & set(roles[1:])
+        if not spoken or spoken[-1] == "assistant" or repeats or late:
+            where = f"{slate.source}: {', '.join(roles) or 'no prompt'}"
+            self._found["malformed messages"].see(where)
+        if any(is_empty(message) for message in slate.prompt):
+            self._found["malformed messages"].see(f"{slate.source}: an empty message in the prompt")
 
     def _file(self, name: str) -> int:
         if name not in self._files:
@@ -226,7 +219,7 @@ class DataCheck:
         return self._files.index(name)
 
     def _note_responses(self, slate: Slate, responses: list[int], place: str) -> None:
-        if any(not response[-1].text.strip() for response in slate.responses):
+        if any(is_empty(response[-1]) for response in slate.responses):
             self._found["empty responses"].see(place)
         if len(set(responses)) < len(responses):
             self._found["identical responses"].see(place)
@@ -236,60 +229,64 @@ class DataCheck:
             if hit:
                 self._found["special tokens in text"].see(f"{place}: {hit}")
 
-    def _note_comparison(self, slate: Slate, responses: list[int], place: str) -> None:
-        """Remember who won; the same question answered the same way, or the other way."""
-        if slate.verdict in ("both_bad", "skip"):
-            self._found["rows judged both bad or skipped"].see(place)
-            return
-        labelled = slate.preferred or slate.verdict or slate.ranks or slate.ratings or slate.votes
-        if not labelled:
-            self._found["rows without a label"].see(place)
-            return
-        if len(responses) != 2:
-            return
-        self._counts["ties"] += slate.verdict == "tie"
-        winner = responses[slate.preferred[0]] if len(slate.preferred) == 1 else 0
-        key = _hash(f"{_messages_hash(slate.prompt)} {min(responses)} {max(responses)}")
-        before = self._comparisons.get(key)
-        if before is None:
-            self._comparisons[key] = winner
-        else:
-            same = before == winner
-            self._found["duplicate judgments" if same else "contradictory judgments"].see(place)
+    def _note_labels(self, slate: Slate, responses: list[int], place: str) -> None:
+        known = slate.preferences()
+        if not known:
+            self._found[UNLABELLED[slate.unlabelled()]].see(place)
+        prompt = _messages_hash(slate.prompt)
+        empty = [is_empty(response[-1]) for response in slate.responses]
+        if any(empty[i if p > 0.5 else j] for i, j, (p, _, _) in known if p != 0.5):
+            self._found["empty responses preferred"].see(place)
+        for i, j, (p, _, _) in known:
+            sign = (p > 0.5) - (p < 0.5)
+            key = _hash(
+                f"{prompt} {min(responses[i], responses[j])} {max(responses[i], responses[j])}"
+            )
+            if responses[i] > responses[j]:
+                sign = -sign
+            before = self._winner.get(key)
+            if before is None:
+                self._winner[key] = sign
+            else:
+                opposite = before * sign < 0
+                self._found[f"{'contradictory' if opposite else 'duplicate'} judgments"].see(place)
+        for pair in pairs_of([slate]):
+            self._note_bias(pair)
 
-    def _note_bias(self, slate: Slate) -> None:
-        for pair in pairs_of([slate], Tally()):
-            if pair.p == 0.5:
-                continue
-            a, b = len(pair.a.messages[-1].text), len(pair.b.messages[-1].text)
-            longer = (a > b) == (pair.p > 0.5)
-            if a != b:
-                self._counts["longer"] += longer
-                self._counts["lengths differ"] += 1
-            self._counts["first"] += pair.p > 0.5
-            self._counts["decided"] += 1
-            self._words.add(pair)
-            for name, value in slate.columns.items():
-                if isinstance(value, str) and len(value) <= 60:
-                    self._note_slice(name, value, pair.p > 0.5, longer and a != b)
+    def _note_bias(self, pair: Pair) -> None:
+        if pair.p == 0.5:
+            self._counts["ties"] += 1
+            return
+        a, b = len(pair.a.messages[-1].text), len(pair.b.messages[-1].text)
+        longer = a != b and (a > b) == (pair.p > 0.5)
+        self._counts["longer"] += longer
+        self._counts["lengths differ"] += a != b
+        self._counts["first"] += pair.p > 0.5
+        self._counts["decided"] += 1
+        self._words.add(pair)
+        for name, value in pair.columns.items():
+            values = self._slices[name]
+            if (
+                isinstance(value, str)
+                and len(value) <= 60
+                and (value in values or len(values) < 50)
+            ):
+                values[value][0] += 1
+                values[value][1] += longer
 
-    def _note_slice(self, name: str, value: str, first: bool, longer: bool) -> None:
-        values = self._by_slice[name]
-        if value in values or len(values) <= 50:
-            cell = values[value]
-            cell[0] += 1
-            cell[1] += first
-            cell[2] += longer
-
-    def _note_tokens(self, slate: Slate, place: str) -> None:
+    def _note_tokens(self, slate: Slate, responses: list[int], place: str) -> None:
         assert self._render is not None
         rendered = self._render([slate.conversation(i) for i in range(len(slate.responses))])
         ids = [one.ids.tobytes() for one in rendered]
         if any(one.truncated for one in rendered):
             self._found["cut to --max-length"].see(place)
-        distinct = len({_messages_hash(response) for response in slate.responses})
-        if len(set(ids)) < distinct:
-            self._found["identical after rendering"].see(place)
+        if len(set(ids)) < len(set(responses)):
+            count = Counter(ids)
+            cut = any(
+                one.truncated and count[key] > 1 for key, one in zip(ids, rendered, strict=True)
+            )
+            kind = "identical once cut to --max-length" if cut else "identical once rendered"
+            self._found[kind].see(place)
         for key, one in zip(ids, rendered, strict=True):
             self._sequences.setdefault(key, one.ids)
 
@@ -297,28 +294,25 @@ class DataCheck:
         """Everything found, after the last slate."""
         self._note_near_duplicates()
         facts: dict[str, Interval | float | int | str] = {"prompts": len(self._place)}
-        decided, differ = self._counts["decided"], self._counts["lengths differ"]
-        facts["pairs"] = decided + self._counts["ties"]
-        facts["ties"] = self._counts["ties"]
+        count, decided = self._counts, self._counts["decided"]
+        facts |= {"pairs": decided + count["ties"], "ties": count["ties"]}
         if decided:
-            facts["the longer response wins"] = wilson(self._counts["longer"], differ)
-            if self._first_means_something():
-                facts["the first response wins"] = wilson(self._counts["first"], decided)
-            floor = self._words.floor()
-            if floor is not None:
-                facts["bag of words, held out"] = floor
+            facts["the longer response wins"] = wilson(count["longer"], count["lengths differ"])
+            # In chosen/rejected data the first is always the better: no position was shown.
+            if 0 < count["first"] < decided:
+                facts["the first response wins"] = wilson(count["first"], decided)
+            words = self._words.accuracy()
+            if words is not None:
+                facts["bag of words, held out"] = words
         if self._render is not None:
             facts |= self._token_facts()
-        slices = {}
-        for column, values in self._by_slice.items():
-            if 2 <= len(values) <= 24:
-                slices[column] = {n: wilson(c[2], c[0]) for n, c in sorted(values.items())}
+        slices = {
+            column: {name: wilson(longer, n) for name, (n, longer) in sorted(values.items())}
+            for column, values in self._slices.items()
+            if 2 <= len(values) <= 24
+        }
         found = [finding for finding in self._found.values() if finding.count]
         return CheckReport(self.rows, self.unreadable, found, facts, slices)
-
-    def _first_means_something(self) -> bool:
-        """In chosen/rejected data the first is always the better: no position was shown."""
-        return 0 < self._counts["first"] < self._counts["decided"]
 
     def _token_facts(self) -> dict[str, Interval | float | int | str]:
         sequences = list(self._sequences.values())
@@ -333,10 +327,12 @@ class DataCheck:
         return {"tokens": tokens, "of them in shared prefixes": f"{share:.0%}"}
 
     def _note_near_duplicates(self) -> None:
-        exact = self._seen["train"].keys() & self._seen["test"].keys()
-        for key in exact:
-            pair = self._where(self._seen["train"][key]), self._where(self._seen["test"][key])
-            self._found["prompts in both train and test"].see(f"{pair[0]} and {pair[1]}")
+        train, test = self._seen["train"], self._seen["test"]
+        same = {(train[key], test[key]) for key in train.keys() & test.keys()}
+        for i, j in sorted(same):
+            self._found["prompts in both train and test"].see(
+                f"{self._where(i)} and {self._where(j)}"
+            )
         if not self._signatures:
             return
         in_test = np.frombuffer(self._signature_sets, dtype=np.int8)
@@ -344,15 +340,8 @@ class DataCheck:
             example = f"{self._where(i)} and {self._where(j)}"
             if in_test[i] == in_test[j]:
                 self._found["near-duplicate prompts"].see(example)
-            elif not self._same_prompt(i, j):
+            elif (i, j) not in same:
                 self._found["near-duplicates across train and test"].see(example)
-
-    def _same_prompt(self, i: int, j: int) -> bool:
-        return any(
-            {self._seen["train"].get(key), number} == {i, j}
-            for key, number in self._seen["test"].items()
-            if number in (i, j)
-        )
 
     def _where(self, number: int) -> str:
         file, line = self._place[number]

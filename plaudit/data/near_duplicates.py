@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from plaudit.types import Message
 
-__all__ = ["THRESHOLD", "near_pairs", "normalised", "signature"]
-
 PERMUTATIONS = 32
 BAND = 4
 THRESHOLD = 0.8
@@ -28,8 +26,12 @@ _SPREAD = np.uint64(0x9E3779B97F4A7C15)
 
 
 def normalised(messages: Sequence[Message]) -> str:
-    """Lower case, words only, one space: what two prompts must share to be the same."""
-    return " ".join(WORD.findall(" ".join(message.text for message in messages).lower()))
+    """Lower case, words only, one space: what two prompts must share to be the same.
+
+    A text without a word, such as "?!" or an emoji, stands for itself.
+    """
+    text = " ".join(message.text for message in messages)
+    return " ".join(WORD.findall(text.lower())) or text
 
 
 def signature(text: str) -> NDArray[np.uint32]:
@@ -37,7 +39,9 @@ def signature(text: str) -> NDArray[np.uint32]:
     words = text.split(" ")
     last = max(1, len(words) - SHINGLE + 1)
     grams = {" ".join(words[i : i + SHINGLE]) for i in range(last)}
-    hashes = np.array([zlib.crc32(gram.encode()) for gram in grams], dtype=np.uint64)
+    hashes = np.array(
+        [zlib.crc32(gram.encode("utf-8", "surrogatepass")) for gram in grams], dtype=np.uint64
+    )
     # A small CRC times any factor stays small, so the 32 bits are spread over 64 first.
     spread = hashes * _SPREAD
     spread ^= spread >> np.uint64(29)

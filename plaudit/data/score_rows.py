@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from plaudit.data.columns import Mapped
 from plaudit.data.readers import READERS
 from plaudit.data.readers.messages import prompt_messages, response_messages
@@ -19,8 +21,9 @@ from plaudit.data.readers.reader import NOTHING, PROMPTS, Fields
 from plaudit.data.readers.trl import MESSAGES
 from plaudit.data.reading import Columns
 from plaudit.errors import DataError
-from plaudit.types import Conversation, Scores, Slate, Source
+from plaudit.types import Conversation, Scores, Slate, Source, is_empty
 
+OWN = ("score", "std", "rank", "best", "probability", "note", "error")  # plaudit's columns
 RESPONSE = ("response", "reply", "completion", "answer", "output")
 NOWHERE = Source("", 0)
 
@@ -89,19 +92,81 @@ def _slate(fields: Fields) -> tuple[Slate, bool]:
     )
 
 
-def scored(asked: Request, scores: Scores, start: int, stop: int) -> dict[str, Any]:
-    """`score` and `std` of rows start to stop of Scores; `rank` and `best` of several."""
-    means = [None if math.isnan(v) else float(v) for v in scores.mean[start:stop]]
-    stds = None
+def scored(
+    asked: Request, scores: Scores, start: int, pairs: bool = False, best_of: bool = False
+) -> dict[str, Any]:
+    """plaudit's columns for a row whose conversations begin at `start` of Scores.
+
+    `score` and `std`; of several responses also `rank` and `best`, both counted from 1, so that
+    the response number `best` has rank 1. `probability` is, with `pairs`, that the first of two
+    beats the second and, with `best_of`, that `best` is the best. `note` says what was cut.
+    """
+    span = range(start, start + len(asked.conversations))
+    means = [None if math.isnan(v) else float(v) for v in scores.mean[span.start : span.stop]]
+    stds: list[float | None] = [None] * len(span)
     if scores.std is not None:
-        stds = [None if math.isnan(v) else float(v) for v in scores.std[start:stop]]
-    problem = next((scores.problems[i] for i in range(start, stop) if i in scores.problems), None)
-    result: dict[str, Any]
+        stds = [None if math.isnan(v) else float(v) for v in scores.std[span.start : span.stop]]
+    notes = [f"{_which(asked, i - start)}{scores.notes[i]}" for i in span if i in scores.notes]
+    problems = [
+        f"{_which(asked, i - start)}{scores.problems[i]}" for i in span if i in scores.problems
+    ]
+    result: dict[str, Any] = {"score": means[0], "std": stds[0]}
     if asked.several:
         known = [m for m in means if m is not None]
         ranks = [None if m is None else 1 + sum(other > m for other in known) for m in means]
-        best = means.index(max(known)) if known else None
-        result = {"score": means, "std": stds, "rank": ranks, "best": best}
-    else:
-        result = {"score": means[0], "std": stds[0] if stds else None}
-    return result | ({"error": problem} if problem else {})
+        best = ranks.index(1) if known else None
+        result = {
+            "score": means,
+            "std": stds,
+            "rank": ranks,
+            "best": None if best is None else best + 1,
+        }
+        if best is not None and is_empty(asked.conversations[best].messages[-1]):
+            notes.append("the best response is empty")
+        if pairs or best_of:
+            result["probability"] = None
+            if not problems and best is not None:
+                result["probability"] = (
+                    scores.difference(start, start + 1).probability
+                    if pairs
+                    else probability_of_best(scores, span, best)
+                )
+    if notes:
+        result["note"] = "; ".join(notes)
+    return result | ({"error": "; ".join(problems)} if problems else {})
+
+
+def _which(asked: Request, index: int) -> str:
+    return f"response {index + 1}: " if asked.several else ""
+
+
+def probability_of_best(scores: Scores, span: range, best: int, draws: int = 4000) -> float | None:
+    """How often response `best` of a span has the highest reward, over draws of the posterior.
+
+    None where the model has no posterior. The draws are the same in every call.
+    """
+    if scores.factors is None:
+        return None
+    factors = scores.factors[span.start : span.stop].astype(np.float64)
+    # K responses have a covariance of K x K, however wide the posterior is.
+    values, vectors = np.linalg.eigh(factors @ factors.T)
+    spread = vectors * np.sqrt(np.maximum(values, 0.0))
+    normal = np.random.default_rng(0).standard_normal((draws, len(span)))
+    rewards = scores.mean[span.start : span.stop] + normal @ spread.T
+    return float(np.mean(rewards.argmax(axis=1) == best))
+
+
+def with_scores(
+    row: Mapping[str, Any], result: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """The row with plaudit's columns, and the row's own columns that got another name.
+
+    plaudit's names are plaudit's: a row's own `score` is kept as `input_score`, and so on.
+    """
+    kept: dict[str, Any] = {}
+    for name, value in row.items():
+        free = name
+        while free in OWN or (free != name and free in row):
+            free = f"input_{free}"
+        kept[free] = value
+    return {**kept, **result}, [name for name in row if name in OWN]

@@ -7,8 +7,6 @@ scripts, text that spells a special token, trailing white space, several message
 
 from plaudit.types import Conversation, Message, as_conversation
 
-__all__ = ["GOLDEN"]
-
 GOLDEN: tuple[Conversation, ...] = (
     as_conversation("How do I reset my password?", "Click on forgot password."),
     as_conversation(

@@ -12,8 +12,6 @@ from typing import NamedTuple
 
 import torch
 
-__all__ = ["Precision", "matrix_rate", "race"]
-
 # bfloat16 rounds the scores, so it must win clearly to be taken.
 WORTH = 1.3
 # Weights of a product below this many are run in no time in either.

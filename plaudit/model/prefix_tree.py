@@ -2,7 +2,7 @@
 
 Sequences sorted by their tokens have their common prefixes beside them, so the tree need not
 be built: each sequence adds to its row only the tokens that it does not share with the
-sequence before it. Pure NumPy; the attention that reads a Row is in `packed.py`.
+sequence before it. Pure NumPy; the attention that reads a Row is in `packed_attention.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = ["MIN_SHARED", "Row", "Segment", "common_prefix", "pack", "shared_tokens"]
 
 # Below this many shared tokens a sequence stands alone: the extra attention call costs more.
 MIN_SHARED = 16
@@ -39,12 +37,15 @@ class Segment:
 class Row:
     """Segments of a prefix tree in one row of N tokens, without padding.
 
-    `ids` [N], `positions` [N] (depth in the tree); `sequences` are the indices given to
-    `pack`, one a segment, and `scored` the row position of each one's last token.
+    `ids` [N], `positions` [N] (depth in the tree); `closes` [N], the end of each token's
+    subtree: token q descends from token k where k <= q < closes[k]. `sequences` are the
+    indices given to `pack`, one per segment, and `scored` the row position of each one's last
+    token.
     """
 
     ids: Ids
     positions: Ids
+    closes: Ids
     segments: tuple[Segment, ...]
     sequences: tuple[int, ...]
     scored: Ids
@@ -88,24 +89,25 @@ def shared_tokens(sequences: Sequence[Ids]) -> int:
 
 def _lay_out(sequences: Sequence[Ids], members: list[int], shared: list[int]) -> Row:
     path: tuple[tuple[int, int], ...] = ()  # where the last sequence's tokens lie
-    ids, positions, segments, start = [], [], [], 0
+    total = sum(len(sequences[i]) - n for i, n in zip(members, shared, strict=True))
+    ids, positions = np.empty(total, np.int64), np.empty(total, np.int64)
+    closes = np.full(total, total)
+    segments, start = [], 0
     for index, common in zip(members, shared, strict=True):
         new = sequences[index][common:]
+        stop = start + len(new)
         context = _head(path, common)
-        segments.append(Segment(start, start + len(new), context))
-        path = _joined(context, (start, start + len(new)))
-        ids.append(new)
-        positions.append(np.arange(common, common + len(new)))
-        start += len(new)
+        for first, last in path:  # what the new sequence does not continue ends before it
+            kept = sum(min(e, last) - b for b, e in context if first <= b < last)
+            closes[first + kept : last] = start
+        segments.append(Segment(start, stop, context))
+        path = _joined(context, (start, stop))
+        ids[start:stop], positions[start:stop] = new, np.arange(common, common + len(new))
+        start = stop
     # A sequence that is a prefix of the next adds tokens of its own first (it sorts first),
     # so every segment has at least one and its last token is the sequence's last.
-    return Row(
-        np.concatenate(ids),
-        np.concatenate(positions),
-        tuple(segments),
-        tuple(members),
-        np.array([segment.stop - 1 for segment in segments]),
-    )
+    scored = np.array([segment.stop - 1 for segment in segments])
+    return Row(ids, positions, closes, tuple(segments), tuple(members), scored)
 
 
 def _head(path: tuple[tuple[int, int], ...], length: int) -> tuple[tuple[int, int], ...]:

@@ -8,22 +8,23 @@ Shapes: B conversations, T tokens, d the backbone's width, N conversations, R po
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from plaudit.errors import ModelError
-from plaudit.model.backbone import SelfCheck, decoder_of, depth, features, layers_of, self_check
-from plaudit.model.prefix_tree import Ids
+from plaudit.model.backbone import decoder_of, final_norm, layers_of
+from plaudit.model.classifier import PairRenderer
+from plaudit.model.engine import Engine
+from plaudit.model.loading import Checkpoint, open_checkpoint
 from plaudit.model.renderer import Renderer
+from plaudit.model.scoring import Posterior, linear_scores
+from plaudit.model.writer import save
+from plaudit.scoring_api import Scoring
 from plaudit.types import Conversation, Scores
-
-__all__ = ["Posterior", "RewardModel", "reward_loss", "score_rendered"]
 
 
 def reward_loss(score_chosen: Tensor, score_rejected: Tensor) -> Tensor:
@@ -45,22 +46,7 @@ def reward_loss(score_chosen: Tensor, score_rejected: Tensor) -> Tensor:
     return -torch.nn.functional.logsigmoid(difference).mean()
 
 
-@dataclass(frozen=True)
-class Posterior:
-    """Laplace posterior of the head: covariance `factor @ factor.T`, and the training mean.
-
-    `factor` [d, R]; `center` [d], the mean feature of the training conversations.
-    """
-
-    factor: Tensor
-    center: Tensor
-
-    def factors(self, features_Nd: Tensor) -> Tensor:
-        """[N, R]: dot products of its rows are covariances of scores."""
-        return (features_Nd - self.center) @ self.factor
-
-
-class RewardModel(nn.Module):
+class RewardModel(Scoring, nn.Module):
     """A scalar reward on top of a language model.
 
         model = RewardModel(AutoModelForCausalLM.from_pretrained(folder), d_model=576)
@@ -89,7 +75,8 @@ class RewardModel(nn.Module):
         self.renderer = renderer
         self.posterior: Posterior | None = None
         self.contract: dict[str, Any] = {}
-        self._self_check: SelfCheck | None = None
+        self.notes: tuple[str, ...] = ()
+        self.engine = Engine(self.backbone)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """Scores [B] of token ids [B, T], read at each row's last token of mask 1.
@@ -120,14 +107,21 @@ class RewardModel(nn.Module):
         self.backbone.requires_grad_(False)
         if except_top:
             layers[len(layers) - except_top :].requires_grad_(True)
-            from_norm = [p for n, p in self.backbone.named_parameters() if n.startswith("norm.")]
-            for parameter in from_norm:
-                parameter.requires_grad_(True)
+            final_norm(self.backbone).requires_grad_(True)
         return self
 
-    def score(self, conversations: Sequence[Conversation]) -> Scores:
+    def score_conversations(self, conversations: Sequence[Conversation]) -> Scores:
         """Raw scores in input order, by the packed pass; with `std` where a posterior is known."""
-        return score_rendered(self._renderer(), conversations, self._score_ids)
+        weight = self.head.weight[0]
+        return linear_scores(self.engine, weight, self._renderer(), conversations, self.posterior)
+
+    @property
+    def how(self) -> str:
+        """The precision and the pass that scores are computed with, in words."""
+        exact = self.engine.dtype == torch.float32
+        dtype = str(self.engine.dtype).removeprefix("torch.")
+        rounding = "" if exact else " (float32 is exact on every machine: --dtype float32)"
+        return f"{dtype}{rounding} on {self.engine.device}; {self.engine.packing}"
 
     def render(self, conversations: Sequence[Conversation]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` [B, T] of conversations, padded right, for forward."""
@@ -136,33 +130,35 @@ class RewardModel(nn.Module):
         batch = renderer.tokenizer.pad({"input_ids": ids}, return_tensors="pt")
         return {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
 
-    @property
-    def packing(self) -> SelfCheck:
-        """The packed pass's self-check on this backbone, run once."""
-        if self._self_check is None:
-            self._self_check = self_check(self.backbone)
-        return self._self_check
-
-    @packing.setter
-    def packing(self, known: SelfCheck) -> None:
-        self._self_check = known
-
     def save_pretrained(self, folder: str | Path) -> None:
         """Write an ordinary XForSequenceClassification folder and its contract."""
-        from plaudit.model.checkpoint import save
-
         self._renderer()
         save(self, Path(folder))
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, dtype: Any = None) -> RewardModel:
+    def from_pretrained(
+        cls, folder: str | Path, dtype: Any = None, device: str = "auto"
+    ) -> RewardModel:
         """Load a folder or hub id, verified against its contract; see `plaudit.load`."""
-        from plaudit.model.checkpoint import load
+        return cls.of(open_checkpoint(str(folder), dtype, device=device))
 
-        model = load(str(folder), dtype)
-        if not isinstance(model, cls):
-            raise ModelError(f"{folder} has a pooling head of its own; use plaudit.load to score")
-        return model
+    @classmethod
+    def of(cls, checkpoint: Checkpoint) -> RewardModel:
+        """The model of an opened checkpoint; raises ModelError where it pools by its own head."""
+        renderer = checkpoint.renderer
+        if (
+            checkpoint.engine is None
+            or checkpoint.head is None
+            or isinstance(renderer, PairRenderer)
+        ):
+            name = type(checkpoint.classifier).__name__
+            raise ModelError(f"{name} has a pooling head of its own; use plaudit.load to score")
+        model = cls(checkpoint.engine.backbone, renderer=renderer)
+        model.notes = checkpoint.notes
+        model.engine = checkpoint.engine
+        model.head.weight.data = checkpoint.head.to(model.engine.device)
+        model.posterior, model.contract = checkpoint.posterior, checkpoint.contract
+        return model.eval()
 
     def _renderer(self) -> Renderer:
         if self.renderer is None:
@@ -171,65 +167,3 @@ class RewardModel(nn.Module):
                 "RewardModel(base, renderer=Renderer.of(tokenizer, max_length))"
             )
         return self.renderer
-
-    @torch.inference_mode()
-    def _score_ids(self, sequences: Sequence[Ids]) -> Iterator[tuple[list[int], Any, Any]]:
-        head = self.head.weight[0].float()
-        self.eval()
-        layers = [depth(self.backbone)]
-        for indices, values in features(self.backbone, sequences, layers, self.packing.packed):
-            rows = values[:, -1]
-            factors = None if self.posterior is None else self.posterior.factors(rows).numpy()
-            yield indices, (rows @ head).double().numpy(), factors
-
-
-def score_rendered(renderer: Renderer, conversations: Sequence[Conversation], run: Any) -> Scores:
-    """Scores in input order from `run`, which scores distinct token sequences in any order.
-
-    `run(sequences)` yields (indices, scores, posterior factors or None).
-    """
-    mean = np.full(len(conversations), np.nan)
-    problems: dict[int, str] = {}
-    members: dict[bytes, list[int]] = {}
-    sequences: list[Ids] = []
-    for index, rendered in enumerate(_render_each(renderer, conversations, problems)):
-        if rendered is not None:
-            key = rendered.tobytes()
-            if key not in members:
-                sequences.append(rendered)
-            members.setdefault(key, []).append(index)
-    rows: np.ndarray | None = None
-    for indices, scores, factors in run(sequences):
-        for position, index in enumerate(indices):
-            places = members[sequences[index].tobytes()]
-            if np.isfinite(scores[position]):
-                mean[places] = scores[position]
-            else:
-                problems.update(dict.fromkeys(places, "the model's score is not finite"))
-            if factors is not None:
-                if rows is None:
-                    rows = np.zeros((len(conversations), factors.shape[1]), np.float32)
-                rows[places] = factors[position]
-    std = None
-    if rows is not None:
-        std = np.linalg.norm(rows.astype(np.float64), axis=1)
-        std[np.isnan(mean)] = np.nan
-    return Scores(mean, std, problems, rows)
-
-
-def _render_each(
-    renderer: Renderer, conversations: Sequence[Conversation], problems: dict[int, str]
-) -> list[Ids | None]:
-    """Ids of each conversation; where a template refuses one, None and the reason."""
-    try:
-        return [rendered.ids for rendered in renderer.render(conversations)]
-    except ModelError:
-        pass
-    found: list[Ids | None] = []
-    for index, conversation in enumerate(conversations):
-        try:
-            found.append(renderer.render([conversation])[0].ids)
-        except ModelError as error:
-            problems[index] = str(error)
-            found.append(None)
-    return found

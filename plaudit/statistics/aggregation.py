@@ -14,12 +14,9 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.statistics.dawid_skene import fit_dawid_skene
-from plaudit.statistics.ordinal_bradley_terry import fit_skills
+from plaudit.statistics.ordinal_bradley_terry import fit_ordinal_bradley_terry
 from plaudit.statistics.vote_share import fit_majority, fit_vote_share
 from plaudit.statistics.votes import Votes
-
-__all__ = ["BEST", "MODELS", "AnnotatorModel", "Probabilities", "fit", "probabilities"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -43,15 +40,16 @@ class AnnotatorModel(Protocol):
         """
 
 
+# majority and vote_share count; the other two are ordinal Bradley-Terry with the annotators' own
+# skill and biases: one score difference a comparison, or one score a response, shared by all of
+# its comparisons.
 MODELS: dict[str, Callable[[Votes], AnnotatorModel]] = {
     "majority": fit_majority,
     "vote_share": fit_vote_share,
-    "dawid_skene": fit_dawid_skene,
-    "dawid_skene_ties": partial(fit_dawid_skene, classes=3),
-    "skills": partial(fit_skills, responses=False),
-    "response_skills": fit_skills,
+    "comparison_scores": partial(fit_ordinal_bradley_terry, responses=False),
+    "response_scores": fit_ordinal_bradley_terry,
 }
-BEST = "response_skills"  # it predicts held-out votes best: benchmarks/RESULTS.md
+BEST = "response_scores"  # it predicts held-out votes best: benchmarks/RESULTS.md
 
 
 class Probabilities(NamedTuple):

@@ -24,18 +24,6 @@ from numpy.typing import NDArray
 from plaudit.statistics.intervals import Interval, cluster_bootstrap, group_totals, resample
 from plaudit.statistics.votes import STRONGEST, TIE, Votes
 
-__all__ = [
-    "DISTANCES",
-    "Agreement",
-    "agreement",
-    "alpha",
-    "coincidences",
-    "krippendorff_alpha",
-    "leave_one_out",
-    "majority_agreement",
-    "pairwise_agreement",
-]
-
 Floats = NDArray[np.float64]
 SAMPLES = 1000
 VALUES = np.arange(-STRONGEST, STRONGEST + 1, dtype=np.float64)

@@ -16,22 +16,6 @@ from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.intervals import Interval, clopper_pearson, wilson
 from plaudit.statistics.votes import Votes
 
-__all__ = [
-    "LengthBias",
-    "Retests",
-    "below_floor",
-    "consistency",
-    "gold_accuracy",
-    "gold_passed",
-    "left_bias",
-    "left_bias_of_retests",
-    "length_bias",
-    "longest_runs",
-    "mean_shift",
-    "run_chance",
-    "too_fast",
-]
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -132,18 +116,6 @@ def consistency(retests: Retests, annotators: int) -> list[Interval]:
     return _shares(retests.annotator, same, annotators)
 
 
-def mean_shift(retests: Retests, annotators: int) -> Floats:
-    """[K] mean |first − second| of retested values; NaN for who had none."""
-    return _means(retests.annotator, np.abs(retests.first - retests.second), annotators)
-
-
-def left_bias_of_retests(retests: Retests, annotators: int) -> Floats:
-    """[K] (left both times − right both times) / retests; NaN for who had none."""
-    first = np.sign(retests.first * retests.first_side)
-    second = np.sign(-retests.second * retests.first_side)
-    return _means(retests.annotator, np.where(first == second, first, 0), annotators)
-
-
 class Run(NamedTuple):
     """The longest run of one side among `n` votes for a side, and its chance under fair coins."""
 
@@ -214,10 +186,3 @@ def _shares(annotator: Integers, success: Flags, annotators: int) -> list[Interv
     n = np.bincount(annotator, minlength=annotators)
     successes = np.bincount(annotator, success, annotators)
     return [wilson(float(x), int(m)) for x, m in zip(successes, n, strict=True)]
-
-
-def _means(annotator: Integers, values: NDArray[Any], annotators: int) -> Floats:
-    n = np.bincount(annotator, minlength=annotators)
-    total = np.bincount(annotator, values, annotators)
-    result: Floats = np.where(n > 0, total / np.maximum(n, 1), np.nan)
-    return result

@@ -23,8 +23,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import cho_factor, cho_solve, eigh, solve_triangular
 
-__all__ = ["Basis", "Fit", "basis", "log_loss", "prior_ridge", "sigmoid", "solve", "sweep"]
-
 Floats = NDArray[np.float64]
 
 

@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.statistics.bradley_terry import log_loss, sigmoid
-
-__all__ = ["Reliability", "calibration_error", "expected_error", "reliability", "temperature"]
+from plaudit.statistics.bradley_terry import sigmoid
 
 Floats = NDArray[np.float64]
 BOUNDS = (1e-2, 1e2)
@@ -18,9 +16,13 @@ BOUNDS = (1e-2, 1e2)
 def temperature(margin: Floats, p: Floats, weight: Floats) -> float:
     """argmin over T of Σ w [softplus(m/T) − p m/T] (Guo et al. 1706.04599), convex in 1/T.
 
-    Bisection on the slope in 1/T; a T outside 0.01 to 100 stops at the bound.
+    The labels are drawn to ½ by the weight of one pair in all (Platt 1999): margins that order
+    every pair right would else be scaled up without bound; so n such pairs get margins of about
+    log(2n). Bisection on the slope in 1/T; a T outside 0.01 to 100 stops at the bound.
     """
     low, high = 1 / BOUNDS[1], 1 / BOUNDS[0]
+    pairs = weight.sum() ** 2 / max(weight @ weight, 1e-300)
+    p = (pairs * p + 0.5) / (pairs + 1)
 
     def slope(inverse: float) -> float:
         return float(weight @ ((sigmoid(margin * inverse) - p) * margin))
@@ -75,8 +77,3 @@ def expected_error(margin: Floats, draws: int = 200, seed: int = 0) -> float:
         for _ in range(draws)
     ]
     return float(np.mean(errors))
-
-
-def mean_log_loss(margin: Floats, p: Floats, weight: Floats) -> float:
-    """Weighted mean cross-entropy."""
-    return float(weight @ log_loss(margin, p) / weight.sum())

@@ -8,16 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betaincinv
 
-__all__ = [
-    "Interval",
-    "clopper_pearson",
-    "cluster_bootstrap",
-    "group_totals",
-    "resample",
-    "smallest_difference",
-    "wilson",
-]
-
 Floats = NDArray[np.float64]
 SAMPLES = 2000
 BLOCKS = 2000

@@ -1,4 +1,4 @@
-"""Bradley-Terry with annotators: skill, side and length bias, use of ties; scores of responses.
+"""Ordinal Bradley-Terry with annotators: skill, side and length bias, use of ties.
 
     η      = a_k θ_c + b_k side + l_k x_c             x = log(length a / length b)
     P(V≤v) = σ(w_k τ_v − η)                           τ antisymmetric, so that naming the responses
@@ -28,17 +28,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
-from plaudit.statistics.response_graph import ResponseGraph
+from plaudit.statistics.comparison_graph import ComparisonGraph
 from plaudit.statistics.votes import Votes
-
-__all__ = ["EFFECTS", "Skills", "fit_skills"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 EFFECTS = ("skill", "side", "length", "ties")
 SKILL, SIDE, LENGTH, TIES = range(len(EFFECTS))
-NODES, NODE_WEIGHTS = np.polynomial.hermite_e.hermegauss(5)
-NODE_WEIGHTS = NODE_WEIGHTS / NODE_WEIGHTS.sum()
+_AT, _WEIGHT = np.polynomial.hermite_e.hermegauss(5)
+# Gauss-Hermite nodes of N(0, 1) and their weights.
+NODES = tuple(zip(_AT.tolist(), (_WEIGHT / _WEIGHT.sum()).tolist(), strict=True))
 LIKELY_SIZES = ndtri(np.linspace(0.5, 1, 41)[1::2]).tolist()  # twenty equally likely |N(0, 1)|
 PRIOR_VARIANCE = 0.25  # of each effect over annotators, before the votes say otherwise
 PRIOR_COUNT = 1.0  # how many observations a variance's prior is worth
@@ -47,14 +46,15 @@ NONE = 1e-9  # variance of an effect that is left out
 
 
 @dataclass(frozen=True)
-class Skills:
+class OrdinalBradleyTerry:
     """A fitted model.
 
     `p` [N] is the chance that an average annotator without side bias prefers a, ties half.
     `reliability` [K] is the chance that an annotator's vote on a typical item sides with θ.
     `mean`, `variance` [N] are those of θ. `effects`, `effect_variance` [K, 4], in the order of
     EFFECTS, are log a, b, l (log odds) and log w; `pool`, `pool_variance` [4] their distribution
-    over annotators; `cuts` [M] the positive thresholds, `response_std` σ_s and `item_std` σ_r.
+    over annotators; `thresholds` [M] are the positive ones; `response_std` is σ_s,
+    `item_std` σ_r.
     """
 
     p: Floats
@@ -65,7 +65,7 @@ class Skills:
     effect_variance: Floats
     pool: Floats
     pool_variance: Floats
-    cuts: Floats
+    thresholds: Floats
     response_std: float
     item_std: float
     log_length: Floats
@@ -85,17 +85,17 @@ class Skills:
             spread,
             side,
             self.log_length[item],
-            float(self.cuts[0]),
+            float(self.thresholds[0]),
         )
 
 
-def fit_skills(
+def fit_ordinal_bradley_terry(
     votes: Votes,
     responses: bool = True,
     effects: tuple[str, ...] = EFFECTS,
     tolerance: float = 1e-3,
     iterations: int = 100,
-) -> Skills:
+) -> OrdinalBradleyTerry:
     """Fit by alternating θ and annotators until no mean log odds moves by `tolerance`.
 
     Args:
@@ -147,10 +147,10 @@ class _Problem:
         self.voted = np.bincount(votes.item, minlength=votes.items) > 0
         self.active = np.bincount(votes.annotator, minlength=votes.annotators) > 0
         self.responses = (
-            ResponseGraph(votes.responses) if responses and votes.responses is not None else None
+            ComparisonGraph(votes.responses) if responses and votes.responses is not None else None
         )
 
-    def cuts(self, steps: Floats) -> Floats:
+    def thresholds(self, steps: Floats) -> Floats:
         """[M] thresholds; the first is 0 where nobody ever voted a tie."""
         distance = np.exp(steps)
         distance[0] = distance[0] if self.ties else 0.0
@@ -189,8 +189,10 @@ class _Slopes(NamedTuple):
 
 def _slopes(state: _State, problem: _Problem) -> _Slopes:
     """Seen from the voted side e = ±η, P = σ(e − lower) − σ(e − upper); concave in η."""
-    cuts = np.append(problem.cuts(state.steps), np.inf)
-    bounds = np.concatenate([[-cuts[0]], cuts])  # a tie lies between −cuts[0] and cuts[0]
+    thresholds = np.append(problem.thresholds(state.steps), np.inf)
+    bounds = np.concatenate(
+        [[-thresholds[0]], thresholds]
+    )  # a tie lies between −thresholds[0] and thresholds[0]
     effects = state.effects[problem.annotator]
     scale, width = np.exp(effects[:, SKILL]), np.exp(effects[:, TIES])
     lower, upper = width * bounds[problem.level], width * bounds[problem.level + 1]
@@ -198,7 +200,7 @@ def _slopes(state: _State, problem: _Problem) -> _Slopes:
     mean, std = state.mean[problem.item], np.sqrt(state.variance[problem.item])
     sums = np.zeros((8, len(mean)))
     bounded = np.where(np.isfinite(upper), upper, 0.0)
-    for at, weight in _nodes():
+    for at, weight in NODES:
         latent = scale * (mean + std * at)
         seen = problem.sign * (latent + offset)
         low, high = expit(seen - lower), expit(seen - upper)
@@ -312,7 +314,7 @@ def _pool(
 
 def _moved_thresholds(state: _State, problem: _Problem, slopes: _Slopes) -> Floats:
     """A scoring step (Berndt et al. 1974) of the log distances, each with a N(start, 1) prior."""
-    distance = np.diff(problem.cuts(state.steps), prepend=0.0)
+    distance = np.diff(problem.thresholds(state.steps), prepend=0.0)
     below = np.tri(problem.levels + 1, problem.levels, -1)  # [level, m]: m lies under level's lower
     above = np.tri(problem.levels + 1, problem.levels, 0)
     above[-1] = 0  # nothing bounds the strongest level from above
@@ -332,25 +334,25 @@ def _learned(squares: Floats, start: float) -> float:
     return float((squares.sum() + PRIOR_COUNT * start) / (len(squares) + PRIOR_COUNT))
 
 
-def _finish(state: _State, problem: _Problem) -> Skills:
-    cuts = problem.cuts(state.steps)
+def _finish(state: _State, problem: _Problem) -> OrdinalBradleyTerry:
+    thresholds = problem.thresholds(state.steps)
     count = len(state.mean)
     average = np.tile(state.pool, (count, 1)), np.tile(state.pool_variance, (count, 1))
     unsided = np.zeros(count)
     outcomes = _outcomes(
-        state.mean, state.variance, *average, unsided, problem.log_length, float(cuts[0])
+        state.mean, state.variance, *average, unsided, problem.log_length, float(thresholds[0])
     )
     typical = np.sqrt(2 * state.response_variance + state.item_variance)
-    return Skills(
+    return OrdinalBradleyTerry(
         p=outcomes[:, 0] + outcomes[:, 2] / 2,
-        reliability=_reliability(state.effects, float(typical), float(cuts[0])),
+        reliability=_reliability(state.effects, float(typical), float(thresholds[0])),
         mean=state.mean,
         variance=state.variance,
         effects=state.effects,
         effect_variance=state.effect_variance,
         pool=state.pool,
         pool_variance=state.pool_variance,
-        cuts=cuts,
+        thresholds=thresholds,
         response_std=state.response_variance**0.5,
         item_std=state.item_variance**0.5,
         log_length=problem.log_length,
@@ -364,7 +366,7 @@ def _outcomes(
     effect_variance: Floats,
     side: NDArray[Any],
     log_length: Floats,
-    cut: float,
+    threshold: float,
 ) -> Floats:
     """[M, 3] chances of a, b and a tie, over the posterior of θ and of the annotator's effects.
 
@@ -375,32 +377,22 @@ def _outcomes(
     offset = (effects[:, [SIDE, LENGTH]] * inputs).sum(axis=1)
     offset_variance = (effect_variance[:, [SIDE, LENGTH]] * inputs**2).sum(axis=1)
     above, below = np.zeros(len(mean)), np.zeros(len(mean))
-    for skill, width, node in product(_nodes(), repeat=3):
-        scale = np.exp(effects[:, SKILL] + std[:, SKILL] * skill.at)
-        bound = cut * np.exp(effects[:, TIES] + std[:, TIES] * width.at)
-        eta = scale * mean + offset + np.sqrt(scale**2 * variance + offset_variance) * node.at
-        weight = skill.weight * width.weight * node.weight
+    for (skill, w_skill), (width, w_width), (at, w_at) in product(NODES, repeat=3):
+        scale = np.exp(effects[:, SKILL] + std[:, SKILL] * skill)
+        bound = threshold * np.exp(effects[:, TIES] + std[:, TIES] * width)
+        eta = scale * mean + offset + np.sqrt(scale**2 * variance + offset_variance) * at
+        weight = w_skill * w_width * w_at
         above += weight * expit(eta - bound)
         below += weight * expit(-eta - bound)
     tie = np.maximum(1 - above - below, 0.0)  # rounding, where nobody votes a tie
     return np.stack([above, below, tie], axis=1)
 
 
-def _reliability(effects: Floats, typical: float, cut: float) -> Floats:
+def _reliability(effects: Floats, typical: float, threshold: float) -> Floats:
     """[K] chance that a vote sides with θ ~ N(0, typical²), half for a tie, over both sides."""
-    bound = cut * np.exp(effects[:, TIES])
+    bound = threshold * np.exp(effects[:, TIES])
     total = np.zeros(len(effects))
     for size, side in product(LIKELY_SIZES, (-1, 1)):
         eta = np.exp(effects[:, SKILL]) * typical * size + effects[:, SIDE] * side
         total += expit(eta - bound) + expit(eta + bound)
     return total / (4 * len(LIKELY_SIZES))
-
-
-class _Node(NamedTuple):
-    at: float
-    weight: float
-
-
-def _nodes() -> list[_Node]:
-    """Gauss-Hermite nodes of N(0, 1)."""
-    return [_Node(*pair) for pair in zip(NODES.tolist(), NODE_WEIGHTS.tolist(), strict=True)]

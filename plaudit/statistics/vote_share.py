@@ -13,8 +13,6 @@ from scipy.special import gammaln
 from plaudit.statistics.agreement import leave_one_out
 from plaudit.statistics.votes import SWAP, TIE, A, B, Votes
 
-__all__ = ["Shares", "concentration", "fit_majority", "fit_vote_share"]
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 

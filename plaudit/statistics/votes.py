@@ -6,13 +6,11 @@ are not votes; gold and retests are left out by whoever builds this, unless they
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-__all__ = ["STRONGEST", "SWAP", "TIE", "A", "B", "Votes"]
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -84,16 +82,8 @@ class Votes:
 
     def select(self, keep: NDArray[Any]) -> Votes:
         """The votes of a mask or index [V]; items and annotators keep their numbers."""
-        return Votes(
-            self.item[keep],
-            self.annotator[keep],
-            self.value[keep],
-            self.side[keep],
-            self.group,
-            self.annotators,
-            self.log_length,
-            self.responses,
-        )
+        columns = ("item", "annotator", "value", "side")
+        return replace(self, **{name: getattr(self, name)[keep] for name in columns})
 
     def _tally(self, column: Integers, columns: int) -> Floats:
         flat = np.bincount(self.item * columns + column, minlength=self.items * columns)

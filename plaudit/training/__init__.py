@@ -1,6 +1,5 @@
 """Train a reward model: cached features, the choice of layer and ridge, the losses."""
 
-from plaudit.config import TrainConfig
-from plaudit.training.train import Trained, train
-
-__all__ = ["TrainConfig", "Trained", "train"]
+from plaudit.config import TrainConfig as TrainConfig
+from plaudit.training.train import Trained as Trained
+from plaudit.training.train import train as train

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from transformers import AutoModel, AutoTokenizer
 
 from plaudit.config import TrainConfig
-from plaudit.model.backbone import SelfCheck, cut, final_norm, layers_of, run_in
+from plaudit.model.adapters import merged_folder
+from plaudit.model.backbone import keep_layers, set_dtype
 from plaudit.model.download import base_folder, sha256_of
+from plaudit.model.engine import Engine, choose_device
+from plaudit.model.loading import length_limit, load_backbone, load_tokenizer
 from plaudit.model.precision import Precision, race
 from plaudit.model.renderer import Renderer
 from plaudit.model.reward_model import RewardModel
+from plaudit.model.writer import architecture_of
 from plaudit.training.frozen.features import known_self_check
-
-__all__ = ["Base", "load_base", "with_stored_weights"]
 
 Say = Callable[[str], None]
 
@@ -26,39 +27,38 @@ class Base(NamedTuple):
     """A frozen backbone and what belongs to it; `weights` is the hash of its files."""
 
     folder: Path
-    backbone: Any
+    engine: Engine
     renderer: Renderer
     precision: Precision
     weights: str
-    packing: SelfCheck
 
 
 def load_base(config: TrainConfig, say: Say) -> Base:
     """Load the base; raises ModelError on one that will not do."""
-    folder = base_folder(config.base, say)
+    folder = merged_folder(base_folder(config.base, say), classifier=False)
     asked = None if config.dtype == "auto" else getattr(torch, config.dtype)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    values: Any = AutoModel.from_pretrained(folder, dtype="auto", use_safetensors=True)
-    layers_of(values), final_norm(values)  # an encoder is refused here, by name
+    tokenizer = load_tokenizer(folder)
+    values = load_backbone(folder)
     shape = values.config
-    precision = race(
-        shape.hidden_size, getattr(shape, "intermediate_size", shape.hidden_size), asked
-    )
-    limit = getattr(shape, "max_position_embeddings", None) or config.max_length
-    renderer = Renderer.of(tokenizer, min(config.max_length, limit))
-    backbone = values.eval().requires_grad_(False)
-    run_in(backbone, precision.dtype)
+    architecture_of(shape)  # a base that could not be saved is refused before the pass
+    device = choose_device(config.device)
+    inner = getattr(shape, "intermediate_size", None) or 4 * shape.hidden_size
+    precision = race(shape.hidden_size, inner, asked, device.type)
+    renderer = Renderer.of(tokenizer, min(config.max_length, length_limit(values)))
+    backbone = values.requires_grad_(False)
+    set_dtype(backbone, precision.dtype)
     weights = sha256_of(*sorted(folder.glob("*.safetensors")))
-    packing = known_self_check(backbone, weights, str(precision.dtype))
-    return Base(folder, backbone, renderer, precision, weights, packing)
+    engine = Engine(backbone.to(device))
+    engine = Engine(backbone, known_self_check(engine, weights, str(precision.dtype)))
+    return Base(folder, engine, renderer, precision, weights)
 
 
 def with_stored_weights(model: RewardModel, folder: Path, layer: int) -> RewardModel:
     """The same model around the base's weights as they are stored."""
-    backbone: Any = AutoModel.from_pretrained(folder, dtype="auto", use_safetensors=True).eval()
-    cut(backbone, layer)
+    backbone = load_backbone(folder)
+    keep_layers(backbone, layer)
     stored = RewardModel(backbone, renderer=model.renderer)
-    stored.packing = model.packing
-    stored.head.weight.data = model.head.weight.data
+    stored.engine = Engine(backbone, model.engine.packing)
+    stored.head.weight.data = model.head.weight.data.cpu()
     stored.posterior, stored.contract = model.posterior, model.contract
     return stored

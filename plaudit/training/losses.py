@@ -12,8 +12,6 @@ from collections.abc import Callable
 from torch import Tensor
 from torch.nn.functional import softplus
 
-__all__ = ["LOSSES", "bradley_terry"]
-
 
 def bradley_terry(difference: Tensor, p: Tensor) -> Tensor:
     """softplus(Δ) − p Δ = −[p log σ(Δ) + (1 − p) log σ(−Δ)], in float32.

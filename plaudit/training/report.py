@@ -1,137 +1,155 @@
-"""The Report of a run: held-out numbers, the learning curve, the layers, the facts."""
+"""The Report of a run: held-out numbers beside the baselines, the learning curve, the layers."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from plaudit.config import TrainConfig
-from plaudit.evaluation.evaluation import held_out_sections, worst_mistakes
-from plaudit.evaluation.metrics import judged, measure
+from plaudit.data.bag_of_words import BagOfWords
+from plaudit.evaluation.metrics import Judged, judged, measure
 from plaudit.evaluation.report import Curve, Report, Section
+from plaudit.evaluation.sections import held_out_sections, worst_mistakes
+from plaudit.evaluation.verdict import learning_curve
 from plaudit.model.precision import Precision
-from plaudit.training.dataset import CheckedData, Material
-from plaudit.training.frozen.extraction import Extraction
+from plaudit.training.dataset import Integers, TokenizedPairs, TrainingData
 from plaudit.training.frozen.features import Features
-from plaudit.training.frozen.head import PRIOR_STDS, Choice, Head, fit
-
-__all__ = ["held_out_report", "run_facts"]
+from plaudit.training.frozen.head import PRIOR_STDS, Selection, weights
+from plaudit.training.frozen.layer_search import LayerSearch, shuffled
+from plaudit.types import Pair
 
 Floats = NDArray[np.float64]
+SHARES = (8, 4, 2, 1)  # of the training pairs: an eighth, a quarter, half, all
+FEWEST = 10  # pairs that a point of the learning curve is fitted on
+
+
+class HeldOut(NamedTuple):
+    """What heads say of M pairs whose prompts they were not fitted on.
+
+    `margins` [S, M] by heads fitted on growing shares of the training pairs, the last on all,
+    `sizes` how many those are;
+    `words` [M] by the bag-of-words baseline; `scores` [2 M] of the responses, from 0 at the mean.
+    """
+
+    pairs: list[Pair]
+    sizes: list[int]
+    margins: Floats
+    words: Floats
+    scores: Floats
+
+
+def measure_held_out(
+    tokens: TokenizedPairs, features: Features, selections: Sequence[Selection]
+) -> HeldOut:
+    """Fit on each round's training pairs, as selected on them, and score its held-out ones."""
+    parts, sizes = [], []
+    least = min(len(one.train) for one in tokens.rounds)
+    shares = [share for share in SHARES if share == 1 or least // share >= FEWEST]
+    for (train, test), selection in zip(tokens.rounds, selections, strict=True):
+        values = features.layer(selection.layer)
+        x_test = tokens.differences(values, test)
+        order = train[shuffled([tokens.pairs[i].group for i in train])]
+        kept = [np.sort(order[: len(order) // share]) for share in shares]
+        heads = [
+            weights(tokens.differences(values, part), tokens.labels(part), selection)
+            for part in kept
+        ]
+        both = values[tokens.side[test].ravel()] - values.mean(axis=0)
+        margins = np.stack([x_test @ head for head in heads])
+        parts.append((margins, _words(tokens, train, test), both.astype(np.float64) @ heads[-1]))
+        sizes.append([len(part) for part in kept])
+    margins, words, scores = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
+    pairs = [tokens.pairs[i] for i in tokens.test]
+    count = np.mean(sizes, axis=0).round().astype(int).tolist()
+    return HeldOut(pairs, count, margins, words, scores)
+
+
+def _words(tokens: TokenizedPairs, train: Integers, test: Integers) -> Floats:
+    """Margins of the bag-of-words baseline on held-out pairs; NaN where too few to fit it on."""
+    fitted = BagOfWords([tokens.pairs[i] for i in train])
+    margins = fitted.margins([tokens.pairs[i] for i in test])
+    return np.full(len(test), np.nan) if margins is None else margins
 
 
 def held_out_report(
-    checked: CheckedData, material: Material, features: Features, choice: Choice
+    data: TrainingData,
+    tokens: TokenizedPairs,
+    features: Features,
+    selection: Selection,
+    of_rounds: Sequence[Selection],
 ) -> Report:
-    """Held-out numbers of the head fitted on the training prompts alone."""
-    values = features.layer(choice.layer)
-    test_pairs = [material.pairs[i] for i in material.test]
-    x_test = material.differences(values, material.test)
-    dropped = dict(checked.tally.dropped)
-    report = Report("Trained on a frozen backbone; held-out prompts", {}, dropped=dropped)
-    report.warnings += checked.findings.warnings()
-    if any(pair.strength is not None for pair in material.pairs):
+    """Held-out numbers of heads fitted on other prompts alone, as selected in each round."""
+    found = measure_held_out(tokens, features, of_rounds)
+    report = Report(f"Reward model trained on {data.name}", {}, dropped=dict(data.tally.dropped))
+    report.warnings += data.warnings
+    if any(pair.strength is not None for pair in tokens.pairs):
         report.warnings.append(
             "strength (margin) is in the data, but the ranking loss does not use it"
         )
-    points = []
-    for index in _curve_parts(material):
-        head = fit(
-            material.differences(values, index),
-            material.labels(index),
-            choice.prior_std,
-            choice.temperature,
-        )
-        points.append((len(index), judged(test_pairs, x_test @ head.weight)))
-    final = points[-1][1]
-    report.judged = final
-    held_out_sections(report, final, test_pairs)
-    report.mistakes = worst_mistakes(final, test_pairs)
-    report.score_length = _score_length(material, values, head)
-    report.sections.append(_curve_section(points, report))
-    report.sections.append(_layer_section(choice))
+    warning = selection.scale_warning(tokens.labels(tokens.train))
+    report.warnings += [warning] if warning else []
+    curve = [judged(found.pairs, margins, found.words) for margins in found.margins]
+    held_out_sections(report, curve[-1], found.pairs)
+    report.mistakes = worst_mistakes(curve[-1], found.pairs)
+    lengths = [len(c.messages[-1].text) for pair in found.pairs for c in (pair.a, pair.b)]
+    report.score_length = np.array(lengths, dtype=np.float64), found.scores
+    report.sections.append(_learning_curve(found.sizes, curve, report))
+    report.sections.append(_layer_section(selection, [one.layer for one in of_rounds], report))
     return report
 
 
-def _score_length(
-    material: Material, values: NDArray[np.float32], head: Head
-) -> tuple[Floats, Floats]:
-    """Characters and score of each held-out response."""
-    responses = [(material.pairs[i].a, material.pairs[i].b) for i in material.test]
-    lengths = [len(response.messages[-1].text) for pair in responses for response in pair]
-    scores = values[material.side[material.test].ravel()].astype(np.float64) @ head.weight
-    return np.array(lengths, dtype=np.float64), scores
-
-
-def _curve_parts(material: Material) -> list[NDArray[np.int64]]:
-    """An eighth, a quarter, half and all of the training pairs, by prompt."""
-    order = material.shuffled()
-    sizes = sorted({max(10, len(order) // share) for share in (8, 4, 2, 1)})
-    return [np.sort(order[:size]) for size in sizes]
-
-
-def _curve_section(points: list[tuple[int, Any]], report: Report) -> Section:
-    accuracy = [(n, measure(values, "accuracy")) for n, values in points]
-    losses = [(n, measure(values, "log-loss")) for n, values in points]
-    report.curves.append(
-        Curve(
-            "More labels",
-            "training pairs",
-            "held-out log-loss",
-            [n for n, _ in losses],
-            [v for _, v in losses],
-        )
-    )
+def _learning_curve(sizes: list[int], curve: list[Judged], report: Report) -> Section:
+    accuracy = [measure(values, "accuracy") for values in curve]
+    losses = [measure(values, "log-loss") for values in curve]
+    report.curves.append(Curve("More labels", "training pairs", "held-out log-loss", sizes, losses))
     lines: list[Any] = [
         (f"{n:,} pairs", value, f"log-loss {loss.value:.3f}")
-        for (n, value), (_, loss) in zip(accuracy, losses, strict=True)
+        for n, value, loss in zip(sizes, accuracy, losses, strict=True)
     ]
-    note = ""
-    if len(losses) > 1:
-        gain = losses[-2][1].value - losses[-1][1].value
-        note = f"The last doubling changed log-loss by {-gain:+.3f}; " + (
-            f"twice the labels may lower it by about {0.7 * gain:.3f} more."
-            if gain > 0.002
-            else "more of the same labels would bring little."
-        )
-    return Section("Held-out accuracy by training pairs", lines, note)
+    return Section("Held-out accuracy by training pairs", lines, learning_curve(curve))
 
 
-def _layer_section(choice: Choice) -> Section:
+def _layer_section(selection: Selection, chosen: list[int], report: Report) -> Section:
+    layers, losses = [r.layer for r in selection.results], [r.loss for r in selection.results]
+    label = "cross-validated log-loss"
+    report.curves.append(Curve("Layers", "layer", label, layers, losses, doubling=False))
     lines: list[Any] = [
-        (f"layer {r.layer}", r.loss, "chosen" if r.layer == choice.layer else "")
-        for r in choice.results
+        (f"layer {r.layer}", r.loss, "chosen" if r.layer == selection.layer else "")
+        for r in selection.results
     ]
-    note = (
-        f"Prior margin std {choice.prior_std:.2f} of {PRIOR_STDS[0]:.2f} to {PRIOR_STDS[-1]:.2f}."
-    )
-    return Section("Cross-validated log-loss (training prompts)", lines, note)
+    low, high = PRIOR_STDS[0], PRIOR_STDS[-1]
+    note = f"Prior std of a margin: {selection.prior_std:.2f}, of {low:.2f} to {high:.2f} tried."
+    if len(chosen) > 1:
+        note += f" On the folds' own training pairs: layers {', '.join(map(str, chosen))}."
+    return Section("Cross-validated log-loss by layer (training pairs)", lines, note)
 
 
 def run_facts(
-    material: Material,
-    extraction: Extraction,
-    used: NDArray[np.int64],
+    tokens: TokenizedPairs,
+    search: LayerSearch,
+    selection: Selection,
+    used: Integers,
     precision: Precision,
     config: TrainConfig,
     seconds: float,
 ) -> dict[str, str]:
     """What the head of the Report says: base, counts, which head is saved, precision, time."""
-    choice = extraction.choice
-    count = len({material.pairs[i].group for i in material.test})
-    everyone = len(used) > len(material.train)
+    saved = "the very head measured below"
+    if len(tokens.rounds) > 1:
+        saved = f"fitted on all {len(used):,} pairs; metrics below: the folds' heads"
+    elif len(used) > len(tokens.train):
+        saved = f"refitted on all {len(used):,} pairs; metrics below: the head fitted without them"
     return {
-        "base": f"{config.base}, cut at layer {choice.layer}",
-        "trained on": f"{len(material.train):,} pairs",
-        "held out": f"{len(material.test):,} pairs over {count:,} prompts, never chosen on",
-        "saved head": (
-            f"refitted on all {len(used):,} pairs; the numbers below are of the head before"
-            if everyone
-            else "the very head measured below"
+        "base": f"{config.base}, its first {selection.layer} layers",
+        "trained on": f"{len(used):,} pairs",
+        "held out": tokens.held_out,
+        "saved head": saved,
+        "calibration": f"scores divided by {selection.temperature:.2f}, fitted out of fold",
+        "pass": f"{precision.dtype}; layer compute saved: {search.saved_share:.0%}".replace(
+            "torch.", ""
         ),
-        "temperature": f"{choice.temperature:.2f}, fitted out of fold and folded into the weights",
-        "pass": f"{precision.dtype}; {extraction.saved_share:.0%} of all layers' work not done",
         "took": f"{seconds:.0f} s",
     }

@@ -1,4 +1,4 @@
-"""The doctor finds planted faults of every kind, each with its place."""
+"""Planted faults of every kind are found, each with its place."""
 
 import json
 
@@ -7,6 +7,7 @@ import pytest
 from plaudit.data import read
 from plaudit.data.check import DataCheck
 from plaudit.errors import DataError
+from plaudit.types import Message, Slate, Source
 
 from ..conftest import byte_tokenizer
 
@@ -23,14 +24,14 @@ def rows(count, start=0):
     ]
 
 
-def findings(tmp_path, train, test=(), doctor=None):
-    doctor = doctor or DataCheck()
+def findings(tmp_path, train, test=(), check=None):
+    check = check or DataCheck()
     for which, data in (("train", train), ("test", test)):
         if data:
             path = tmp_path / f"{which}.jsonl"
             path.write_text("".join(json.dumps(row) + "\n" for row in data))
-            list(doctor.watch(read(str(path)), which))
-    return doctor.findings()
+            list(check.watch(read(str(path)), which))
+    return check.findings()
 
 
 def counts(result):
@@ -90,6 +91,99 @@ def test_many_unusable_rows_are_fatal(tmp_path):
     assert result.fatal == ["10 of 60 rows (17%) are unusable"]
 
 
+def test_opposite_votes_on_one_comparison_contradict_whatever_side_is_a(tmp_path):
+    row = {"prompt": "p1", "response_a": "one thing", "response_b": "quite another"}
+    swapped = {"prompt": "p1", "response_a": "quite another", "response_b": "one thing"}
+    train = [
+        {**row, "votes_a": 3, "votes_b": 0},
+        {**swapped, "votes_a": 2, "votes_b": 1},  # the other one wins
+        {**swapped, "p": 0.2},  # the first one wins again
+    ]
+    assert counts(findings(tmp_path, rows(60) + train)) == {
+        "contradictory judgments": 1,
+        "duplicate judgments": 1,
+    }
+
+
+def test_a_row_with_only_p_has_a_label(tmp_path):
+    row = {"prompt": "p1", "response_a": "one thing", "response_b": "quite another", "p": 0.7}
+    result = findings(tmp_path, [*rows(60), row])
+    assert counts(result) == {}
+    assert result.facts["pairs"] == 61
+
+
+def slate(prompt, responses, **label):
+    answers = tuple((Message("assistant", text),) for text in responses)
+    return Slate((Message("user", prompt),), answers, Source("f", 1), **label)
+
+
+def test_ranked_responses_repeated_in_another_order_are_duplicates():
+    check = DataCheck()
+    first = slate("p", ["one", "two", "three"], ranks=(1, 2, 3))
+    again = slate("p", ["three", "one"], ranks=(2, 1))
+    alone = slate("another", ["one"], ratings=(3.0,))
+    list(check.watch([first, again, alone]))
+    assert counts(check.findings()) == {"duplicate judgments": 1, "rows with only one response": 1}
+    assert check.findings().facts["pairs"] == 4
+
+
+def test_an_empty_response_that_wins_is_named(tmp_path):
+    row = {"prompt": "p1", "response_a": "", "response_b": "a word", "label": "a"}
+    assert counts(findings(tmp_path, [*rows(60), row])) == {
+        "empty responses": 1,
+        "empty responses preferred": 1,
+    }
+
+
+def test_without_any_label_there_is_nothing_to_train_on(tmp_path):
+    result = findings(tmp_path, [{**row, "label": None} for row in rows(30)])
+    assert result.fatal == ["no comparison has a label: there is nothing to train on"]
+
+
+def test_prompts_without_words_are_not_all_the_same(tmp_path):
+    train = [{**row, "prompt": "?" * (i + 1)} for i, row in enumerate(rows(12))]
+    test = [{**row, "prompt": "!" * (i + 1)} for i, row in enumerate(rows(12))]
+    assert findings(tmp_path, train, test).facts["prompts"] == 24
+    assert findings(tmp_path, train, test).ok
+
+
+def test_tool_calls_are_content(tmp_path):
+    call = {"function": {"name": "weather", "arguments": {"town": "Bern"}}}
+    other = {"function": {"name": "weather", "arguments": {"town": "Basel"}}}
+    prompt = (
+        Message("user", "Which one is it?"),
+        Message("assistant", "", {"tool_calls": [call]}),
+        Message("tool", "rain"),
+    )
+    answers = tuple((Message("assistant", "", {"tool_calls": [c]}),) for c in (call, other))
+    check = DataCheck()
+    list(check.watch([Slate(prompt, answers, Source("f", 1), preferred=(0,), verdict="preferred")]))
+    assert check.findings().found == []
+
+
+def test_what_the_template_takes_away_is_not_blamed_on_the_length(tmp_path):
+    from plaudit.model import Renderer
+
+    strips = (
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + "
+        "m['content'].split('</think>')[-1] + '<|im_end|>' }}{% endfor %}"
+    )
+    renderer = Renderer.of(byte_tokenizer(strips), max_length=2048)
+    lost = [
+        {
+            "prompt": f"What is {i} times 12, and how do you know?",
+            "response_a": f"<think>{12 * i}</think>Done.",
+            "response_b": "<think>a guess</think>Done.",
+            "label": "a",
+        }
+        for i in range(20)
+    ]
+    result = findings(tmp_path, rows(100) + lost, check=DataCheck(renderer.render))
+    assert counts(result) == {"identical once rendered": 20}
+    assert "chat template takes the difference away" in result.found[0].what_to_do
+    assert result.fatal == ["20 of 120 rows (17%) are unusable"]
+
+
 def test_with_a_renderer_cuts_and_special_tokens_are_found(tmp_path):
     from plaudit.model import Renderer
 
@@ -100,15 +194,15 @@ def test_with_a_renderer_cuts_and_special_tokens_are_found(tmp_path):
         {"prompt": "cut", "response_a": "a" + same_end, "response_b": "b" + same_end, "label": "a"},
         {"prompt": "sp", "response_a": "one<|im_end|>", "response_b": "two", "label": "a"},
     ]
-    result = findings(tmp_path, train, doctor=DataCheck(renderer.render, ["<|im_end|>"]))
+    result = findings(tmp_path, train, check=DataCheck(renderer.render, ["<|im_end|>"]))
     found = counts(result)
-    assert found["identical after rendering"] == 1
+    assert found["identical once cut to --max-length"] == 1
     assert found["special tokens in text"] == 1
     assert found["cut to --max-length"] == 31
     assert result.facts["tokens"] > 0
 
 
-def test_biases_and_floors_are_measured(tmp_path):
+def test_biases_and_the_words_baseline_are_measured(tmp_path):
     train = rows(200)
     for i, row in enumerate(train):
         row["response_b"] = "short"

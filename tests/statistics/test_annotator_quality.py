@@ -15,10 +15,8 @@ from plaudit.statistics.annotator_quality import (
     gold_accuracy,
     gold_passed,
     left_bias,
-    left_bias_of_retests,
     length_bias,
     longest_runs,
-    mean_shift,
     run_chance,
     too_fast,
 )
@@ -78,7 +76,7 @@ def test_length_bias_is_the_ridge_logistic_and_shrinks_to_the_pool():
 
 
 def test_retests_by_hand():
-    # annotator 0: the same response twice, then left twice, then right twice
+    # annotator 0: the same response twice, then another one twice
     retests = Retests(
         annotator=np.array([0, 0, 0, 1]),
         first=np.array([2, 1, 1, 0]),
@@ -87,10 +85,6 @@ def test_retests_by_hand():
     )
     assert consistency(retests, 3)[0] == wilson(1, 3)
     assert consistency(retests, 3)[1].value == 1
-    assert mean_shift(retests, 3) == pytest.approx([2, 0, np.nan], nan_ok=True)
-    assert left_bias_of_retests(retests, 3) == pytest.approx([0, 0, np.nan], nan_ok=True)
-    left = replace(retests, first_side=np.array([1, 1, 1, 1]))
-    assert left_bias_of_retests(left, 3)[0] == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize("length", [1, 2, 3, 5, 9, 10])

@@ -1,6 +1,8 @@
 """The whole of `train` on a small random base: data in, model out, numbers held out."""
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,18 +10,37 @@ import pytest
 import plaudit
 from plaudit import train
 from plaudit.config import TrainConfig
-from plaudit.errors import DataError, UsageError
+from plaudit.data import pairs_of
+from plaudit.data.split import prompt_folds
+from plaudit.errors import DataError, ModelError, UsageError
 from plaudit.samples import SUPPORT_DESK
 from plaudit.statistics.bradley_terry import sigmoid
-from plaudit.training.frozen.head import PRIOR_STDS, choose, fit, labels, smoothed
+from plaudit.statistics.calibration import temperature
+from plaudit.training.frozen.head import PRIOR_STDS, Selection, fit, labels, select, smoothed
 from plaudit.training.frozen.layer_search import (
     candidate_layers,
-    earlier_verdict,
+    earlier_search,
     highest_contender,
-    keep_verdict,
+    keep_search,
     portions,
     shuffled,
 )
+from plaudit.types import Pair, Source
+
+from ..conftest import byte_tokenizer, talk
+
+TURNS = (
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] | trim + '<|im_end|>' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
+STRICT = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+THINK = TURNS.replace("m['content'] |", "m['content'].split('</think>')[-1] |")
+
+
+def base_with_template(base, folder, template):
+    shutil.copytree(base, folder)
+    (folder / "chat_template.jinja").write_text(template)
+    return str(folder)
 
 
 def write_data(path, count=240, flip=0.0, start=0):
@@ -49,7 +70,7 @@ def test_it_learns_saves_and_scores_alike(tmp_path, tiny_base):
     report = trained.report
     assert report.numbers["accuracy"].value > 0.9
     assert report.numbers["log-loss"].value < 0.5
-    assert "refitted on all 240 pairs" in report.facts["saved head"]
+    assert "fitted on all 240 pairs" in report.facts["saved head"]
     assert "plaudit score" in report.next_command
     assert any("at most about" in line for line in lines)
     model = plaudit.load(str(tmp_path / "rm"), "float32")
@@ -79,16 +100,18 @@ def test_50_more_labels_compute_50_more(tmp_path, tiny_base, monkeypatch):
     assert any(line.startswith("100 conversations to run (480 cached)") for line in lines)
 
 
-def test_a_refit_goes_straight_to_the_layers_that_the_pilot_left(tmp_path, tiny_base, monkeypatch):
+def test_a_refit_goes_straight_to_the_layers_that_the_search_left(tmp_path, tiny_base, monkeypatch):
     first = write_data(tmp_path / "a.jsonl", 600, flip=0.3)
     more = write_data(tmp_path / "b.jsonl", 30, start=5000)
-    train(first, None, base=str(tiny_base), dtype="float32")
+    train(first, None, base=str(tiny_base), dtype="float32", test_share=0.2)
     lines = []
-    refitted = train([first, more], None, base=str(tiny_base), dtype="float32", say=lines.append)
-    assert any(line.startswith("a pilot on nearly these pairs") for line in lines)
+    refitted = train(
+        [first, more], None, base=str(tiny_base), dtype="float32", test_share=0.2, say=lines.append
+    )
+    assert any(line.startswith("an earlier search on nearly these pairs") for line in lines)
     assert any(line.startswith("60 conversations to run (1,200 cached)") for line in lines)
     monkeypatch.setenv("PLAUDIT_FEATURES", str(tmp_path / "fresh"))
-    whole = train([first, more], None, base=str(tiny_base), dtype="float32")
+    whole = train([first, more], None, base=str(tiny_base), dtype="float32", test_share=0.2)
     assert refitted.report.facts["base"] == whole.report.facts["base"]
     assert refitted.report.numbers["log-loss"].value == pytest.approx(
         whole.report.numbers["log-loss"].value, abs=1e-3
@@ -97,12 +120,12 @@ def test_a_refit_goes_straight_to_the_layers_that_the_pilot_left(tmp_path, tiny_
 
 def test_a_verdict_stands_while_pairs_and_labels_are_nearly_the_same(tmp_path):
     pairs = [str(i) for i in range(100)]
-    assert earlier_verdict(tmp_path, pairs) is None
-    keep_verdict(tmp_path, pairs, 24)
-    assert earlier_verdict(tmp_path, [*pairs, "new"]) == 24
-    assert earlier_verdict(tmp_path, [f"relabelled {i}" for i in range(100)]) is None
-    assert earlier_verdict(tmp_path, pairs[:50]) is None
-    assert earlier_verdict(tmp_path, [*pairs, *(f"new {i}" for i in range(20))]) is None
+    assert earlier_search(tmp_path, pairs) is None
+    keep_search(tmp_path, pairs, 24)
+    assert earlier_search(tmp_path, [*pairs, "new"]) == 24
+    assert earlier_search(tmp_path, [f"relabelled {i}" for i in range(100)]) is None
+    assert earlier_search(tmp_path, pairs[:50]) is None
+    assert earlier_search(tmp_path, [*pairs, *(f"new {i}" for i in range(20))]) is None
 
 
 def test_the_held_out_numbers_are_of_prompts_never_trained_on(tmp_path, tiny_base):
@@ -115,6 +138,168 @@ def test_the_held_out_numbers_are_of_prompts_never_trained_on(tmp_path, tiny_bas
     tested = train(data, None, base=str(tiny_base), test=held, dtype="float32").report
     assert tested.numbers["accuracy"].n == 60
     assert "very head measured" in tested.facts["saved head"]
+
+
+def test_small_data_is_measured_by_folds_and_beside_words(tmp_path, tiny_base):
+    data = write_data(tmp_path / "d.jsonl", flip=0.1)
+    base = {"base": str(tiny_base), "dtype": "float32"}
+    report = train(data, None, **base).report
+    assert report.numbers["accuracy"].n == 240  # every pair is held out once
+    assert report.facts["held out"].startswith("5-fold cross-validation, 240 pairs")
+    assert {"bag of words accuracy", "bag of words log-loss"} <= report.numbers.keys()
+    assert "against bag of words" in report.verdict
+    assert {curve.title for curve in report.curves} == {"More labels", "Layers"}
+    one = train(data, None, test_share=0.25, **base).report
+    assert 20 < one.numbers["accuracy"].n < 120
+    assert one.numbers["bag of words accuracy"].n == one.numbers["accuracy"].n
+    assert "very head" in train(data, None, refit=False, **base).report.facts["saved head"]
+
+
+def test_folds_keep_like_prompts_together_whatever_the_order():
+    stem = "the parcel from the shop in the old town has not come after nine days of waiting"
+    texts = [f"{stem} {'indeed ' * (i % 2)}" for i in range(10)]
+    texts += [f"question {i * 7919} about {i * 104729}" for i in range(40)]
+    pairs = [
+        Pair(talk(text, "a"), talk(text, "b"), 1.0, 1.0, f"g{i}", Source("f", i))
+        for i, text in enumerate(texts)
+    ]
+    fold = prompt_folds(pairs, 5)
+    assert len(set(fold[:10])) == 1
+    assert set(fold) == set(range(5))
+    order = np.random.default_rng(0).permutation(len(pairs))
+    assert np.array_equal(prompt_folds([pairs[i] for i in order], 5), fold[order])
+
+
+def test_a_row_that_the_template_refuses_is_named_and_left_out(tmp_path, tiny_base):
+    base = base_with_template(tiny_base, tmp_path / "base", STRICT + TURNS)
+    data = write_data(tmp_path / "d.jsonl", 60)
+    rows = [json.loads(line) for line in Path(data).read_text().splitlines()]
+    rows[40]["prompt"] = [
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "Item?"},
+    ]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    report = train(data, None, base=base, layer="2", dtype="float32").report
+    assert report.dropped["cannot be rendered"] == 1
+    (said,) = [line for line in report.warnings if "cannot be rendered" in line]
+    assert "1 of 60 pairs" in said
+    assert "d.jsonl:41" in said
+    assert "no system" in said
+    for row in rows[:10]:
+        row["prompt"] = rows[40]["prompt"]
+    (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(
+        DataError, match=r"11 of 60 pairs cannot be rendered \(.*d.jsonl:1, .*no system"
+    ):
+        train(data, None, base=base, layer="2", dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("template", "responses", "reason"),
+    [
+        (
+            THINK,
+            ("<think>\nsum {}\n</think>\nDone.", "<think>\nguess\n</think>\nDone."),
+            "</think>",
+        ),
+        (TURNS, ("Yes {}", "Yes {}  "), "what they differ in"),
+    ],
+)
+def test_what_the_template_takes_away_is_named_as_the_cause(
+    tmp_path, tiny_base, template, responses, reason
+):
+    base = base_with_template(tiny_base, tmp_path / "base", template)
+    rows = [
+        {"prompt": f"Number {i * 7919}?", "chosen": a.format(i), "rejected": b.format(i)}
+        for i, (a, b) in enumerate([responses] * 40)
+    ]
+    path = tmp_path / "d.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=f"0 usable pairs .*40 more are identical.*{reason}"):
+        train(str(path), None, base=base, layer="2", dtype="float32")
+
+
+@pytest.mark.parametrize("family", ["granite", "cohere", "olmoe"])
+def test_a_base_whose_family_has_no_classifier_is_refused_before_the_pass(tmp_path, family):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    shape = {"vocab_size": 259, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    config = AutoConfig.for_model(family, **shape, **heads, pad_token_id=257, eos_token_id=257)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / family)
+    byte_tokenizer().save_pretrained(tmp_path / family)
+    data = write_data(tmp_path / "d.jsonl", 60)
+    lines = []
+    with pytest.raises(ModelError, match="no sequence classifier for"):
+        train(data, tmp_path / "rm", base=str(tmp_path / family), say=lines.append)
+    assert not any("conversations to run" in line for line in lines)
+    assert not (tmp_path / "rm").exists()
+
+
+def test_separable_labels_get_a_bounded_scale_and_a_warning(tmp_path, tiny_base):
+    data = write_data(tmp_path / "d.jsonl", 60)
+    trained = train(data, None, base=str(tiny_base), layer="3", dtype="float32")
+    pairs = pairs_of(plaudit.read(data))
+    scores = trained.model.score([c for pair in pairs for c in (pair.a, pair.b)]).mean
+    assert 2 < np.median(np.abs(scores[::2] - scores[1::2])) < 12
+    assert any("ordered right" in line for line in trained.report.warnings)
+    noise = write_data(tmp_path / "n.jsonl", 60, flip=0.5)
+    noisy = train(noise, None, base=str(tiny_base), layer="3", dtype="float32").report
+    assert not any("ordered right" in line for line in noisy.warnings)
+
+
+@pytest.mark.parametrize(("right", "low"), [(60, 3), (2000, 6), (100_000, 9)])
+def test_margins_of_pairs_that_are_all_right_grow_with_the_log_of_their_number(right, low):
+    rng = np.random.default_rng(0)
+    for size in (0.2, 1.0, 50.0):
+        margin = size * (1 + 0.1 * rng.random(right))
+        scale = margin / temperature(margin, np.ones(right), np.ones(right))
+        assert low < np.median(scale) < low + 4
+
+
+def test_rows_in_memory_and_columns_by_name(tmp_path, tiny_base):
+    rows = [
+        {"question": f"Item {i * 7919}?", "x": f"Yes {i}!", "y": f"No {i}.", "won": "x"}
+        for i in range(60)
+    ]
+    columns = {"prompt": "question", "response_a": "x", "response_b": "y", "label": "won"}
+    settings = {"base": str(tiny_base), "layer": "2", "dtype": "float32"}
+    values = {"x": "a"}
+    lines = []
+    trained = train(
+        iter(rows), None, columns=columns, label_values=values, say=lines.append, **settings
+    )
+    assert trained.report["accuracy"].n == 60
+    assert "prompt = question" in lines[0]
+    frame = pytest.importorskip("pandas").DataFrame(rows)
+    again = train(frame, None, columns=columns, label_values=values, **settings)
+    assert again.report["accuracy"] == trained.report["accuracy"]
+    assert list(again.report.to_frame().loc["accuracy"].index[:2]) == ["value", "low"]
+    with pytest.raises(UsageError, match="no number 'acc'"):
+        trained.report["acc"]
+    assert repr(trained).startswith(f"Trained(RewardModel({tiny_base}, 2 layers, scores ")
+
+
+def test_a_column_of_the_conversation_that_is_not_read_stops_training(tmp_path):
+    path = tmp_path / "d.jsonl"
+    rows = [{"prompt": f"Item {i}?", "chosen": "Yes", "rejected": "No"} for i in range(60)]
+    rows[40]["context"] = "A fact that the response is about."  # later than the first rows
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"column 'context' .* not read .*--columns"):
+        train(str(path), None, base="no-such-base/none")
+
+
+def test_a_wrong_setting_names_those_that_there_are():
+    with pytest.raises(UsageError, match="train has no setting epochs, lr; it takes .*base, tune"):
+        train("x", None, epochs=3, lr=1)
+    for name, value in (("dtype", "int8"), ("test_share", "a"), ("base", ""), ("max_length", 3)):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} must be .* found"):
+            train("x", None, **{name: value})
+    assert TrainConfig(layer=3).layer == "3"
+    with pytest.raises(UsageError, match=r"columns is text or a mapping, found \['a'\]"):
+        train("x", None, columns=["a"])
+    with pytest.raises(UsageError, match="not both"):
+        train("x", None, TrainConfig(), base="smollm2")
 
 
 def test_bad_settings_and_data_stop_before_the_base_is_loaded(tmp_path):
@@ -160,16 +345,16 @@ def made(n=400, d=20, seed=0):
 
 def test_the_best_layer_is_chosen_and_the_noisy_top_given_up():
     layers, given, truth = made()
-    choice = choose(layers.__getitem__, list(layers), given)
-    assert choice.layer in (2, 3)
-    assert highest_contender(choice, given) == 3
-    head = fit(layers[2], given, PRIOR_STDS[7], 1.0)
+    selection = select(layers.__getitem__, list(layers), given)
+    assert selection.layer in (2, 3)
+    assert highest_contender(selection, given) == 3
+    head = fit(layers[2], given, Selection(2, PRIOR_STDS[7], 1.0, ()))
     assert np.corrcoef(head.weight, truth)[0, 1] > 0.9
 
 
 def test_the_temperature_scales_weight_and_posterior_alike():
     layers, given, _ = made()
-    one, two = fit(layers[2], given, 1.0, 1.0), fit(layers[2], given, 1.0, 2.0)
+    one, two = (fit(layers[2], given, Selection(2, 1.0, t, ())) for t in (1.0, 2.0))
     assert np.allclose(one.weight, 2 * two.weight)
     assert np.allclose(one.factor, 2 * two.factor)
 

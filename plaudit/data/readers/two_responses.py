@@ -13,7 +13,7 @@ from typing import Any
 
 from plaudit.data.readers.label_values import NO_LABEL, read_label
 from plaudit.data.readers.messages import listed, response_messages
-from plaudit.data.readers.reader import PROMPTS, Fields, Row
+from plaudit.data.readers.reader import LAST_PROMPTS, PROMPTS, Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -27,6 +27,13 @@ NAMES = [
 ]
 LABELS = ("label", "winner", "preference", "preferred", "choice", "chosen", "better", "best",
           "vote", "verdict", "selected", "judgment", "judgement")  # fmt: skip
+# Columns that mean something here: whoever writes this format keeps others out of their names.
+MEANINGFUL = {
+    *(*PROMPTS, *LAST_PROMPTS, "system", "tools", "history"),
+    *(name for pair in NAMES for name in pair),
+    *(*LABELS, "annotations", "votes_a", "votes_b", "votes_tie", "p", "aggregate"),
+    *("strength", "group", "model_a", "model_b"),
+}
 
 
 def recognises(row: Row) -> bool:

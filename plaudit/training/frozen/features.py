@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b, sha256
@@ -25,15 +26,11 @@ import transformers
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch import nn
 
 from plaudit.errors import CacheError
-from plaudit.model.backbone import SelfCheck, features, self_check
 from plaudit.model.download import cache_folder
-from plaudit.model.packed_attention import ROW_TOKENS
+from plaudit.model.engine import ROW_TOKENS, Engine, SelfCheck
 from plaudit.model.prefix_tree import Ids, pack
-
-__all__ = ["FeatureCache", "Features", "known_self_check", "row_tokens"]
 
 ENGINE = "2"  # raise when the pass computes something else
 SHARD = 256
@@ -85,10 +82,9 @@ class FeatureCache:
 
     def features(
         self,
-        backbone: nn.Module,
+        engine: Engine,
         sequences: Sequence[Ids],
         layers: Sequence[int],
-        packed: bool,
         progress: Progress | None = None,
     ) -> Features:
         """Features of sequences at layers, computing only what the cache lacks.
@@ -103,8 +99,8 @@ class FeatureCache:
             if self._place(key, wanted) is None
         }
         if missing:
-            self._check_space(len(missing), len(layers), int(backbone.config.hidden_size))  # type: ignore[union-attr,arg-type]
-            self._compute(backbone, missing, sorted(wanted), packed, progress)
+            self._check_folder(len(missing), len(layers), engine.width)
+            self._compute(engine, missing, sorted(wanted), progress)
         places = [self._place(key, wanted) for key in keys]
         return Features([place for place in places if place], tuple(sorted(wanted)), len(missing))
 
@@ -118,24 +114,24 @@ class FeatureCache:
 
     def _compute(
         self,
-        backbone: nn.Module,
+        engine: Engine,
         missing: dict[bytes, Ids],
         layers: Sequence[int],
-        packed: bool,
         progress: Progress | None,
     ) -> None:
+        packed = engine.packing.packed
         keys, sequences = list(missing), list(missing.values())
-        total, done = row_tokens(sequences) if packed else sum(map(len, sequences)), 0
+        total, done = tokens_run(sequences, packed), 0
         pending: list[tuple[bytes, Floats]] = []
         try:
-            for indices, values in features(backbone, sequences, layers, packed):
+            for indices, values in engine.features(sequences, layers):
                 rows = values.cpu().numpy()
                 pending += [(keys[i], row) for i, row in zip(indices, rows, strict=True)]
                 if len(pending) >= SHARD:
                     self._write(pending, layers)
                     pending = []
                 if progress is not None:
-                    done += _new_tokens([sequences[i] for i in indices], packed)
+                    done += tokens_run([sequences[i] for i in indices], packed)
                     progress(min(done, total), total)
         finally:  # an interruption keeps what was computed
             if pending:
@@ -156,7 +152,6 @@ class FeatureCache:
         name = blake2b(tensors["keys"].tobytes(), digest_size=10).hexdigest()
         path = self.folder / f"{name}-{len(layers)}.safetensors"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
             handle, scratch = tempfile.mkstemp(dir=self.folder, suffix=".part")
             os.close(handle)
             try:
@@ -187,10 +182,18 @@ class FeatureCache:
         for row, key in enumerate(keys):
             self.index.setdefault(key.tobytes(), []).append((path, row))
 
-    def _check_space(self, count: int, layers: int, width: int) -> None:
+    def _check_folder(self, count: int, layers: int, width: int) -> None:
+        """Before the backbone runs: the folder takes files, and its disk has the space."""
         need = 2 * count * layers * width + (64 << 20)
-        parent = next(p for p in (self.folder, *self.folder.parents) if p.exists())
-        free = os.statvfs(parent).f_bavail * os.statvfs(parent).f_frsize
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                free = shutil.disk_usage(self.folder).free
+        except OSError as error:
+            raise CacheError(
+                f"cannot write features to {self.folder}: {error.strerror}; set PLAUDIT_FEATURES "
+                "to a folder that can be written"
+            ) from error
         if free < need:
             raise CacheError(
                 f"features need {need / 1e9:.1f} GB in {self.folder}, {free / 1e9:.1f} GB are "
@@ -210,17 +213,18 @@ def _read(path: Path, name: str) -> NDArray[Any]:
 
 def features_folder() -> Path:
     """Where features are kept: $PLAUDIT_FEATURES, or a folder of plaudit's cache."""
-    return Path(os.environ.get("PLAUDIT_FEATURES", cache_folder() / "features"))
+    given = os.environ.get("PLAUDIT_FEATURES")  # empty counts as not set
+    return Path(given).expanduser() if given else cache_folder() / "features"
 
 
-def known_self_check(backbone: nn.Module, weights: str, dtype: str) -> SelfCheck:
+def known_self_check(engine: Engine, weights: str, dtype: str) -> SelfCheck:
     """The packed pass's self-check on this backbone, from an earlier run with these versions."""
     identity = _identity(weights, dtype, torch.__version__, transformers.__version__)
     path = features_folder() / f"self-check-{identity}.json"
     try:
         return SelfCheck(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
-        found = self_check(backbone)
+        found = engine.packing
     with suppress(OSError):  # where nothing can be written, the pass says so
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(found._asdict()))
@@ -231,16 +235,8 @@ def _identity(*parts: str | bool) -> str:
     return sha256(json.dumps([ENGINE, *parts]).encode()).hexdigest()[:20]
 
 
-def row_tokens(sequences: Sequence[Ids]) -> int:
-    """Tokens that the packed pass really runs for these sequences."""
-    return sum(len(row.ids) for row in _rows(sequences))
-
-
-def _rows(sequences: Sequence[Ids]) -> Iterator[Any]:
-    return pack(sequences, ROW_TOKENS)
-
-
-def _new_tokens(sequences: Sequence[Ids], packed: bool) -> int:
-    if not packed:
-        return sum(map(len, sequences))
-    return row_tokens(sequences)
+def tokens_run(sequences: Sequence[Ids], packed: bool) -> int:
+    """Tokens that the pass really runs for these sequences: packed, shared prefixes once."""
+    if packed:
+        return sum(len(row.ids) for row in pack(sequences, ROW_TOKENS))
+    return sum(map(len, sequences))

@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from plaudit.data.split import folds
 from plaudit.statistics.bradley_terry import basis, log_loss, prior_ridge, solve, sweep
-from plaudit.statistics.calibration import temperature
-
-__all__ = ["PRIOR_STDS", "Choice", "Head", "Labels", "LayerResult", "choose", "fit", "labels"]
+from plaudit.statistics.calibration import BOUNDS, temperature
 
 Floats = NDArray[np.float64]
 # Prior standard deviation of a typical pair's margin: ridges that mean the same at any width.
@@ -36,9 +34,6 @@ class Labels:
     weight: Floats
     group: NDArray[np.str_]
     fold: NDArray[np.int64]
-
-    def at(self, index: NDArray[np.int64]) -> Labels:
-        return labels(self.p[index], self.weight[index], self.group[index])
 
 
 def labels(p: Floats, weight: Floats, group: NDArray[np.str_]) -> Labels:
@@ -63,8 +58,8 @@ class LayerResult(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Choice:
-    """The layer and prior chosen, with every layer's result."""
+class Selection:
+    """The layer, ridge and temperature selected, with every layer's result."""
 
     layer: int
     prior_std: float
@@ -72,33 +67,62 @@ class Choice:
     results: tuple[LayerResult, ...]
 
     @property
-    def chosen(self) -> LayerResult:
-        return next(result for result in self.results if result.layer == self.layer)
+    def margin(self) -> Floats:
+        """[N] out-of-fold margins of the layer and ridge selected, before the temperature."""
+        found = next(result for result in self.results if result.layer == self.layer)
+        margin: Floats = found.margins[found.best]
+        return margin
+
+    def scale_warning(self, given: Labels) -> str:
+        """What the labels cannot say about the scale of the scores; empty where they can."""
+        right = np.where(self.margin == 0, 0.5, (self.margin > 0) == (given.p > 0.5))
+        if right[given.p != 0.5].all():
+            return (
+                "every held-out pair is ordered right, so the labels do not say how far apart "
+                "scores should be: their scale is bounded, as if one pair more said nothing. "
+                "Probabilities near 0 and 1 are no evidence; look for what gives the label away"
+            )
+        if not BOUNDS[0] * 1.01 < self.temperature < BOUNDS[1] * 0.99:
+            return (
+                f"the temperature stopped at its bound ({self.temperature:g}): held-out scores do "
+                "not predict the labels, and differences of scores mean nothing"
+            )
+        return ""
 
 
-def layer_result(x: Floats, given: Labels, layer: int) -> LayerResult:
-    """Cross-validate every ridge on one layer, all in one block."""
-    ridges = [prior_ridge(x, std) for std in PRIOR_STDS]
-    margins = sweep(basis(x), given.p, given.weight, ridges, given.fold)
-    losses = log_loss(margins, given.p) @ given.weight / given.weight.sum()
-    return LayerResult(layer, margins, losses)
+def select(differences: Differences, layers: Sequence[int], given: Labels) -> Selection:
+    """The layer and ridge of least out-of-fold log-loss, and the temperature of its margins."""
+    return select_each(differences, layers, [(np.arange(len(given.p)), given)])[0]
 
 
-def choose(differences: Differences, layers: Sequence[int], given: Labels) -> Choice:
-    """The layer and ridge of least out-of-fold log-loss, and the temperature of its margins.
+def select_each(
+    differences: Differences,
+    layers: Sequence[int],
+    rounds: Sequence[tuple[NDArray[np.int64], Labels]],
+) -> list[Selection]:
+    """`select` on several subsets of the pairs, each given by index with its labels.
 
-    The temperature scales the out-of-fold margins to be calibrated; it repairs what the
-    ridge shrank as well as over-confidence.
+    A layer's eigenbasis is computed once, on all pairs: a rotation, which changes neither loss
+    nor ridge, so nothing of the other pairs enters a subset's result.
     """
-    results = tuple(layer_result(differences(layer), given, layer) for layer in layers)
+    results: list[list[LayerResult]] = [[] for _ in rounds]
+    for layer in layers:
+        whole = basis(differences(layer))
+        for found, (index, given) in zip(results, rounds, strict=True):
+            part = whole._replace(rows=whole.rows[index])
+            ridges = [prior_ridge(part.rows, std) for std in PRIOR_STDS]
+            margins = sweep(part, given.p, given.weight, ridges, given.fold)
+            losses = log_loss(margins, given.p) @ given.weight / given.weight.sum()
+            found.append(LayerResult(layer, margins, losses))
+    return [_selection(found, given) for found, (_, given) in zip(results, rounds, strict=True)]
+
+
+def _selection(results: list[LayerResult], given: Labels) -> Selection:
+    """The temperature scales the out-of-fold margins to be calibrated; it repairs what the
+    ridge shrank as well as over-confidence."""
     best = results[int(np.argmin(smoothed([result.loss for result in results])))]
-    margin = best.margins[best.best]
-    return Choice(
-        best.layer,
-        PRIOR_STDS[best.best],
-        temperature(margin, given.p, given.weight),
-        results,
-    )
+    fitted = temperature(best.margins[best.best], given.p, given.weight)
+    return Selection(best.layer, PRIOR_STDS[best.best], fitted, tuple(results))
 
 
 def smoothed(losses: Sequence[float]) -> Floats:
@@ -119,7 +143,18 @@ class Head(NamedTuple):
     factor: Floats
 
 
-def fit(x: Floats, given: Labels, prior_std: float, folded_temperature: float) -> Head:
-    """The convex optimum on all pairs given, divided by the temperature, with its posterior."""
-    found = solve(x, given.p, given.weight, prior_ridge(x, prior_std))
-    return Head(found.v / folded_temperature, found.covariance_factor() / folded_temperature)
+def weights(x: Floats, given: Labels, selection: Selection) -> Floats:
+    """[d] the convex optimum on all pairs given, divided by the temperature."""
+    ridge = prior_ridge(x, selection.prior_std)
+    if len(x) >= x.shape[1]:
+        return solve(x, given.p, given.weight, ridge).v / selection.temperature
+    own = basis(x)  # fewer pairs than features: the optimum lies in the space of the pairs
+    found = solve(own.rows, given.p, given.weight, ridge)
+    result: Floats = own.rotation @ found.v / selection.temperature
+    return result
+
+
+def fit(x: Floats, given: Labels, selection: Selection) -> Head:
+    """`weights` with their posterior."""
+    found = solve(x, given.p, given.weight, prior_ridge(x, selection.prior_std))
+    return Head(found.v / selection.temperature, found.covariance_factor() / selection.temperature)

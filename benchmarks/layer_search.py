@@ -1,10 +1,10 @@
-"""What the pilot saves, and that it does not change the choice for the worse.
+"""What the layer search saves, and that it does not change the selection for the worse.
 
-python benchmarks/pilot.py DATA [--group-column subset] [--shuffles 5] [--json FILE]
+python benchmarks/layer_search.py DATA [--group-column subset] [--shuffles 5] [--json FILE]
 
 Needs the features of all candidate layers (`cross_validation.py DATA` leaves them in the cache),
 so this is the solver's time only. Each shuffle splits the prompts anew, a fifth held out, and
-orders the pilot anew; the same head is then fitted on the layer chosen with and without it.
+orders the search anew; the same head is then fitted on the layer chosen with and without it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from cross_validation import material_of
 
 from plaudit.evaluation.metrics import judged, measure
-from plaudit.training.frozen.head import Choice, choose, fit, labels
+from plaudit.training.frozen.head import Selection, labels, select, weights
 from plaudit.training.frozen.layer_search import highest_contender, portions, shuffled
 
 SHARE = 5
@@ -62,7 +62,7 @@ def shuffle(
         a, b = side[index].T
         return lambda layer: table[layer][a].astype(np.float64) - table[layer][b]
 
-    left, saved = with_pilot(train, side, lengths, layers, given, differences)
+    left, saved = with_search(train, side, lengths, layers, given, differences)
     result: dict[str, Any] = {
         "seed": seed,
         "train_pairs": len(train),
@@ -71,24 +71,22 @@ def shuffle(
         "layer_tokens_saved": saved,
     }
     for name, some in (("with", left), ("without", layers)):
-        choice = choose(differences(train), some, given(train))
-        head = fit(
-            differences(train)(choice.layer), given(train), choice.prior_std, choice.temperature
-        )
-        margin = differences(test)(choice.layer) @ head.weight
+        selection = select(differences(train), some, given(train))
+        head = weights(differences(train)(selection.layer), given(train), selection)
+        margin = differences(test)(selection.layer) @ head
         values = judged([pairs[i] for i in test], margin)
         result[name] = {
-            "layer": choice.layer,
+            "layer": selection.layer,
             "log-loss": measure(values, "log-loss").value,
             "accuracy": measure(values, "accuracy").value,
         }
     return result
 
 
-def with_pilot(
+def with_search(
     train: Any, side: Any, lengths: Any, layers: list[int], given: Any, differences: Any
 ) -> tuple[list[int], float]:
-    """The layers that `train`'s pilot leaves, and the share of layer-tokens it saves."""
+    """The layers that the search leaves on `train`, and the share of layer-tokens it saves."""
     full, start, spent = max(layers), 0, 0.0
     seen: set[int] = set()
     everything = set(np.unique(side).tolist())
@@ -99,7 +97,7 @@ def with_pilot(
         seen |= new
         start = end
         if not last:
-            some: Choice = choose(differences(train[:end]), layers, given(train[:end]))
+            some: Selection = select(differences(train[:end]), layers, given(train[:end]))
             top = highest_contender(some, given(train[:end]))
             layers = [layer for layer in layers if layer <= top]
     return layers, 1 - spent / (lengths.sum() * full)

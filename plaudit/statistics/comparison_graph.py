@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-__all__ = ["Differences", "ResponseGraph"]
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 LARGEST = 10_000  # responses in a component: its dense matrix takes 800 MB
@@ -29,7 +27,7 @@ class Differences(NamedTuple):
     squares: Floats
 
 
-class ResponseGraph:
+class ComparisonGraph:
     """Which responses were compared; responses [N, 2] holds the ids of both ends of each item.
 
     Raises ValueError where more than 10,000 responses hang together.

@@ -1,6 +1,6 @@
-"""The data doctor on a million short rows: seconds and peak memory.
+"""`plaudit check` on a million short rows: seconds and peak memory.
 
-python benchmarks/doctor.py [ROWS]
+python benchmarks/data_check.py [ROWS]
 """
 
 import json
@@ -27,12 +27,12 @@ def main(count: int = 1_000_000) -> None:
                 row = {"prompt": prompt, "response_a": a, "response_b": b, "label": "ab"[i % 2]}
                 file.write(json.dumps(row) + "\n")
         started = time.perf_counter()
-        doctor = DataCheck()
-        for _ in doctor.watch(read(str(path))):
+        check = DataCheck()
+        for _ in check.watch(read(str(path))):
             pass
-        findings = doctor.findings()
+        report = check.findings()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{findings.rows:,} rows in {time.perf_counter() - started:.0f} s, peak {peak:.2f} GiB")
+    print(f"{report.rows:,} rows in {time.perf_counter() - started:.0f} s, peak {peak:.2f} GiB")
 
 
 if __name__ == "__main__":

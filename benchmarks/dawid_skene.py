@@ -19,8 +19,6 @@ from scipy.special import softmax
 from plaudit.statistics.vote_share import concentration
 from plaudit.statistics.votes import SWAP, TIE, A, Votes
 
-__all__ = ["DawidSkene", "fit_dawid_skene"]
-
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
