@@ -72,7 +72,7 @@ def _renderer(config: CheckConfig) -> tuple[Render | None, Sequence[str]]:
         base_folder(config.base, say), trust_remote_code=False
     )
     renderer = Renderer.of(tokenizer, config.max_length)
-    return renderer.render, [t for t in tokenizer.all_special_tokens if len(t) > 3]
+    return renderer.render_each, [t for t in tokenizer.all_special_tokens if len(t) > 3]
 
 
 def _table(report: CheckReport) -> Group:
@@ -94,7 +94,9 @@ def _table(report: CheckReport) -> Group:
     for column, values in report.slices.items():
         parts.append(Text(f"\nby {column}: pairs, and how often the longer response wins", "bold"))
         parts.append(_rows((n, f"{v.n:,}", f"{v.value:.2f}") for n, v in values.items()))
-    verdict = "\nReady to train." if report.ok else "\nStop: " + "; ".join(report.fatal)
+    but = " and ".join(f.name for f in report.found if f.name.startswith("labels that"))
+    verdict = f"Ready to train, but with {but}." if but else "Ready to train."
+    verdict = "\n" + (verdict if report.ok else "Stop: " + "; ".join(report.fatal))
     parts.append(Text(verdict, "bold green" if report.ok else "bold red"))
     return Group(*parts)
 
