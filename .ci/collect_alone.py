@@ -13,6 +13,8 @@ import httpx
 
 from plaudit.study import Study
 from plaudit.study.accounts import invite
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for the tests' annotators, not for plaudit
 from tests.simulated import Choice, SimulatedAnnotator
 
 assert find_spec("torch") is None, "plaudit[collect] brought torch"

@@ -32,7 +32,7 @@ from sqlalchemy import select
 from plaudit.config import AddConfig
 from plaudit.study import Study, schema
 from plaudit.study.accounts import invite
-from plaudit.study.ingest import Added, Question, Verdict, add_batch, batches
+from plaudit.study.ingest import Label, Question, add_batch, batches
 from plaudit.types import Message, Origin, messages_id
 
 WORDS = "refund order reset link please invoice account delivery plan support card update".split()
@@ -51,13 +51,13 @@ def fill(study, count, labelled=False, seed=0):
             a, b = sorted(responses, key=messages_id)
             prompt = (Message("user", f"{text(20)} {number // 3}?"),)
             origins = (Origin("one"),), (Origin("two"),)
-            verdicts = (Verdict(rng.choice("ab")),) if labelled else ()
-            yield Question(prompt, a, b, *origins, messages_id(prompt), {"topic": "x"}, verdicts)
+            labels = (Label(rng.choice("ab")),) if labelled else ()
+            yield Question(prompt, a, b, *origins, messages_id(prompt), {"topic": "x"}, labels)
 
-    config, added = AddConfig(labels="import"), Added()
+    config = AddConfig(labels="import")
     started = time.perf_counter()
     for batch in batches(questions()):
-        study.database.transact(lambda db, batch=batch: add_batch(db, batch, config, 1, added))
+        study.database.transact(lambda db, batch=batch: add_batch(db, batch, config, 1, {}))
     return time.perf_counter() - started
 
 

@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Any, Literal
 
 from plaudit.errors import UsageError
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
+class DataConfig:
+    """How DATA is read, by every verb that reads it."""
+
+    format: str | None = None
+    """Format of DATA, detected when not given."""
+    columns: str | None = None
+    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
+    label_values: str | None = None
+    """What the values of the label column mean: 0=a,1=b,2=tie."""
+    split: str | None = None
+    """Split of a Hugging Face data set, or sheet of a workbook."""
+
+    def reading(self) -> dict[str, Any]:
+        """These settings as keywords of `data.read`."""
+        return {field.name: getattr(self, field.name) for field in fields(DataConfig)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """How a MODEL is run, by every verb that scores. Raises UsageError on unusable values."""
+
+    max_length: int | None = None
+    """Tokens of a conversation; the model's own limit when not given. Every cut is counted."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Precision of the pass; auto takes the faster here, float32 is exact on every machine."""
+    device: str = "auto"
+    """Where the model runs: auto, cpu, cuda, cuda:N or mps."""
+    template: str | None = None
+    """The name of one of several chat templates, or plain."""
+    input: Literal["pair", "text"] | None = None
+    """How an encoder is given a conversation: pair (prompt, response) or text."""
+
+    def __post_init__(self) -> None:
+        _check_length(self.max_length)
+
+    def loading(self) -> dict[str, Any]:
+        """These settings as keywords of `plaudit.load`."""
+        values = {field.name: getattr(self, field.name) for field in fields(ModelConfig)}
+        return values | {"dtype": None if self.dtype == "auto" else self.dtype}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(DataConfig):
     """What `train` can be told. Raises UsageError on a value that cannot be used."""
 
     base: str = "smollm2"
@@ -25,12 +67,6 @@ class TrainConfig:
     pairs five folds are cross-validated, of more a fifth is held out."""
     refit: bool = True
     """Fit the saved head on all rows, after the held-out numbers are taken."""
-    format: str | None = None
-    """Format of DATA, detected when not given."""
-    columns: str | None = None
-    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
-    split: str | None = None
-    """Split of a Hugging Face data set."""
     max_length: int = 2048
     """Tokens of a conversation; of longer ones the oldest messages are cut, never the end."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -39,28 +75,25 @@ class TrainConfig:
     """Where the backbone runs: auto, cpu, cuda, cuda:N or mps."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "layer", str(self.layer))  # a number in Python
         if self.layer not in ("auto", "last") and not self.layer.isdigit():
             raise UsageError(f"--layer must be auto, last or a number, found {self.layer!r}")
-        if self.test_share is not None and not 0 < self.test_share <= 0.5:
-            raise UsageError(f"--test-share must lie in (0, 0.5], found {self.test_share}")
-        if self.max_length < 16:
-            raise UsageError(f"--max-length must be at least 16, found {self.max_length}")
+        share = self.test_share
+        if share is not None and not (isinstance(share, float) and 0 < share <= 0.5):
+            raise UsageError(f"--test-share must be a number in (0, 0.5], found {share!r}")
+        if self.dtype not in ("auto", "float32", "bfloat16"):
+            raise UsageError(f"--dtype must be auto, float32 or bfloat16, found {self.dtype!r}")
+        if not self.base or not isinstance(self.base, str):
+            raise UsageError(f"--base must be smollm2, a folder or a hub id, found {self.base!r}")
+        _check_length(self.max_length)
         if self.tune != "head":
             raise UsageError(f"--tune must be head, found {self.tune!r}")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckConfig:
+class CheckConfig(DataConfig):
     """What `check` can be told. Raises UsageError on a value that cannot be used."""
 
-    format: str | None = None
-    """Format of DATA, detected when not given."""
-    columns: str | None = None
-    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
-    label_values: str | None = None
-    """What the values of the label column mean: 0=a,1=b,2=tie."""
-    split: str | None = None
-    """Split of a Hugging Face data set."""
     base: str | None = None
     """Also count tokens, shared prefixes and cuts with this base's tokenizer."""
     max_length: int = 2048
@@ -71,61 +104,30 @@ class CheckConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateConfig:
+class EvaluateConfig(DataConfig, ModelConfig):
     """What `evaluate` can be told. Raises UsageError on a value that cannot be used."""
 
     against: str | None = None
     """A second MODEL: the paired difference on the same pairs."""
     probes: bool = False
     """Also score twisted responses: repeated, flattering, refusing and so on."""
-    format: str | None = None
-    """Format of DATA, detected when not given."""
-    columns: str | None = None
-    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
-    label_values: str | None = None
-    """What the values of the label column mean: 0=a,1=b,2=tie."""
-    split: str | None = None
-    """Split of a Hugging Face data set."""
-    max_length: int | None = None
-    """Tokens of a conversation; the model's own limit when not given. Every cut is counted."""
-    dtype: str | None = None
-    """float32 or bfloat16; the faster of both here when not given."""
-    device: str = "auto"
-    """Where the model runs: auto, cpu, cuda, cuda:N or mps."""
-    template: str | None = None
-    """The name of one of several chat templates, or "plain" where a model has none."""
-    input: Literal["pair", "text"] | None = None
-    """How an encoder is given a conversation: pair (prompt, response) or text."""
-
-    def __post_init__(self) -> None:
-        _check_length(self.max_length)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreConfig:
+class ScoreConfig(ModelConfig):
     """What `score` can be told. Raises UsageError on a value that cannot be used."""
 
     columns: str | None = None
     """Columns of other layouts: prompt=question,response=answer."""
     split: str | None = None
     """Split of a Hugging Face data set."""
-    max_length: int | None = None
-    """Tokens of a conversation; the model's own limit when not given. Every cut is in `note`."""
-    dtype: str | None = None
-    """float32 or bfloat16; the faster of both here when not given."""
-    device: str = "auto"
-    """Where the model runs: auto, cpu, cuda, cuda:N or mps."""
-    template: str | None = None
-    """The name of one of several chat templates, or "plain" where a model has none."""
-    input: Literal["pair", "text"] | None = None
-    """How an encoder is given a conversation: pair (prompt, response) or text."""
     pairs: bool = False
     """Of two responses also the `probability` that the first beats the second."""
     best_of: bool = False
     """Of several responses also the `probability` that the `best` one is the best."""
 
     def __post_init__(self) -> None:
-        _check_length(self.max_length)
+        super().__post_init__()
         if self.pairs and self.best_of:
             raise UsageError("--pairs and --best-of both give `probability`: take one of them")
 
@@ -157,7 +159,7 @@ class StudySettings:
     name: str = "Which response is better?"
     question: str = "Which response would you rather have got?"
     mode: Literal["fast", "graded"] = "fast"
-    """fast: one key a comparison; graded: seven levels, then Enter."""
+    """fast: one key per comparison; graded: seven levels, then Enter."""
     overlap: int = 1
     """People asked about each comparison."""
     lease_seconds: int = 900
@@ -169,9 +171,9 @@ class StudySettings:
     retest_after: int = 50
     """Comparisons between a question and its retest."""
     gold_floor: float = 0.7
-    """An annotator whose gold accuracy is surely below this is flagged."""
+    """An annotator whose gold accuracy is significantly below this is flagged."""
     reasons: tuple[str, ...] = REASONS
-    """Chips to say why."""
+    """What an annotator can choose as reasons."""
     license_prompts: str = ""
     license_responses: str = ""
     license_judgments: str = ""
@@ -193,25 +195,19 @@ class StudySettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AddConfig:
+class AddConfig(DataConfig):
     """What `add` can be told. Raises UsageError on a value that cannot be used."""
 
-    format: str | None = None
-    """Format of DATA, detected when not given."""
-    columns: str | None = None
-    """Columns of other layouts: prompt=question,response_a=answer_1,response_b=answer_2."""
-    split: str | None = None
-    """Split of a Hugging Face data set."""
     pairing: Pairing = "all"
-    """Pairs of K responses: all, each with the next (ring), or one pair a prompt."""
+    """Pairs of K responses: all, each with the next (ring), or one pair per prompt."""
     labels: LabelUse = "import"
-    """Labels in DATA: judgments of `imported`, the certain answers of gold, or nothing."""
+    """Labels in DATA: import them as judgments, make them gold answers, or ignore them."""
     overlap: int | None = None
     """People asked about each comparison added; the study's setting when not given."""
     mask: tuple[Mask, ...] = ()
     """Mask e-mail addresses, numbers and keys (pii), or models that name themselves (models)."""
     in_order: bool = False
-    """Ask in the order of DATA, not in a random one."""
+    """Ask in the order of DATA instead of a random one, before all others."""
 
     def __post_init__(self) -> None:
         if self.pairing not in ("all", "ring", "one"):
@@ -253,17 +249,17 @@ class ExportConfig:
     format: Literal["pairs", "trl", "raw", "dataset"] = "pairs"
     """pairs (vote shares), trl (chosen, rejected, margin), raw (every judgment), dataset (a
     Hugging Face folder of the pairs with its card)."""
-    probability: str = "auto"
+    aggregate: str = "auto"
     """How votes become the probability that a is better: auto (the best on real votes), or a
-    name of statistics.annotators.MODELS."""
+    name of statistics.aggregation.MODELS."""
     test_share: float = 0.0
-    """Share of the prompt groups written to a test file."""
+    """Share of the prompts written to a test file, split as `train` splits them."""
     without: tuple[str, ...] = ()
     """Annotators whose judgments are left out."""
     gold: bool = False
     """Export gold comparisons too."""
     min_votes: int = 1
-    """Comparisons with fewer votes are left out."""
+    """Comparisons with fewer judgments are left out."""
 
     def __post_init__(self) -> None:
         if self.format not in ("pairs", "trl", "raw", "dataset"):

@@ -176,7 +176,11 @@ class Conversation:
 
 
 def as_conversation(prompt: str | Sequence[Any], response: str | Sequence[Any]) -> Conversation:
-    """A Conversation from a prompt and a response, each plain text or messages."""
+    """A Conversation from a prompt and a response, each plain text or messages.
+
+    >>> as_conversation("Why?", "Because.").chat()[1]
+    {'role': 'assistant', 'content': 'Because.'}
+    """
     head = (Message("user", prompt),) if isinstance(prompt, str) else as_messages(prompt)
     tail = (Message("assistant", response),) if isinstance(response, str) else as_messages(response)
     return Conversation(head + tail)
@@ -400,7 +404,12 @@ class Scores:
 
     `mean` [N] is NaN where `problems` has a reason. `std` [N] is given where a posterior is
     known, of features centred on the training mean. `factors` [N, R] span the posterior:
-    the covariance of two scores is the dot product of their rows. `notes` says what was cut.
+    the covariance of two scores is the dot product of their rows. `notes` say what else to
+    know of a score, such as what was cut to fit.
+
+    >>> scores = Scores(np.array([1.5, np.nan]), problems={1: "the template refuses it"})
+    >>> scores[0], len(scores), scores.problems[1]
+    (1.5, 2, 'the template refuses it')
     """
 
     mean: Floats

@@ -57,7 +57,6 @@ def test_the_readme_python_runs(tiny_base, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(strict=True, reason="plaudit.load does not give a Scoring yet")
 def test_the_python_api_is_typed_as_seen_from_outside():
     """mypy on a script that uses the package, as a user's editor sees it."""
     command = [sys.executable, "-m", "mypy", "--strict", "examples/python_api.py"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
@@ -11,7 +10,8 @@ from plaudit.cli.output import print_json, progress, say, show
 from plaudit.config import AddConfig
 from plaudit.errors import UsageError, require
 
-__all__ = ["COLLECT", "add"]
+if TYPE_CHECKING:
+    from plaudit.study.ingest import Added
 
 COLLECT = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "nh3", "markdown_it")
 
@@ -36,33 +36,34 @@ def add(
     if not data:
         raise UsageError("add needs DATA: plaudit add STUDY FILE")
     require("collect", *COLLECT, what="plaudit add")
-    store: Any = import_module("plaudit.study").Study(study)
+    from plaudit.study import Study
+
     results = []
-    for name in data:
-        with progress("rows") as update:
-            added = store.add(name, config, progress=update)
-        if json:
-            results.append(_facts(name, added))
-        else:
-            for line in _lines(name, added):
-                say(line)
-    counts = store.counts()
-    store.close()
+    with Study(study) as store:
+        for name in data:
+            with progress("rows") as update:
+                added = store.add(name, config, progress=update)
+            if json:
+                results.append(_facts(name, added))
+            else:
+                for line in _lines(name, added):
+                    say(line)
+        counts = store.counts()
     if json:
         print_json({"added": results, "study": counts})
     else:
         show(
             f"{study}: {counts['comparisons']:,} comparisons, {counts['judgments']:,} judgments, "
-            f"{counts['asked']:,} opinions asked for. Next: plaudit collect {study}"
+            f"{counts['remaining']:,} judgments remaining. Next: plaudit collect {study}"
         )
 
 
-def _facts(name: str, added: Any) -> dict[str, Any]:
+def _facts(name: str, added: Added) -> dict[str, Any]:
     keys = ("format", "rows", "comparisons", "known", "labels", "dropped", "found", "masked")
-    return {"data": name} | {key: getattr(added, key) for key in keys}
+    return {"data": name} | {key: getattr(added, key) for key in (*keys, "problems")}
 
 
-def _lines(name: str, added: Any) -> list[str]:
+def _lines(name: str, added: Added) -> list[str]:
     lines = [
         f"{name}: {added.format}, {added.rows:,} rows: {added.comparisons:,} comparisons added"
         + (f", {added.known:,} there already" if added.known else "")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
@@ -17,7 +16,8 @@ from plaudit.config import AddConfig, CollectConfig
 from plaudit.errors import UsageError, require
 from plaudit.samples import ANSWERS, GUIDELINE, QUESTION, SUPPORT_DESK
 
-__all__ = ["collect"]
+if TYPE_CHECKING:
+    from plaudit.study import Study
 
 
 def collect(
@@ -29,54 +29,70 @@ def collect(
 ) -> None:
     """Show a study's comparisons to people in the browser.
 
-    The first start prints a link that makes its one user the owner; there is no password to
-    begin with.
+    The first start prints a link that makes whoever opens it the owner; it works once, and no
+    password is needed.
 
     Parameters
     ----------
     study: str
         A SQLite file, made if it is not there, or a postgresql:// URL.
     demo: bool
-        Use a fresh study with the sample prompts; kept where it says.
+        Use a new study with the sample prompts, in a temporary folder that is printed.
     owner_link: bool
         Print a new owner's link, for an owner who is locked out.
     """
     require("collect", *COLLECT, what="plaudit collect")
     if study is None and not demo:
         raise UsageError("collect needs a study: plaudit collect desk.db (or --demo)")
-    collection: Any = import_module("plaudit.study")
-    people: Any = import_module("plaudit.study.accounts")
+    from plaudit.study import Study
+
     where = study or str(Path(tempfile.mkdtemp(prefix="plaudit-demo-")) / "demo.db")
-    store = collection.Study(where)
-    if demo:
-        store.compare(QUESTION, ANSWERS, in_order=True)
-        store.add(SUPPORT_DESK, AddConfig(labels="ignore"))
-        store.write_guideline(GUIDELINE.read_text(encoding="utf-8"))
-        say(f"A demo study with the sample prompts: {where}")
-    with store.database.read() as db:
-        owners = people.owners(db)
+    with Study(where) as store:
+        if demo:
+            _fill_with_samples(store)
+            say(f"A demo study with the sample prompts: {where}")
+        _say_where(store, config, owner_link or demo)
+        _serve(store, config)
+
+
+def _fill_with_samples(store: Study) -> None:
+    store.compare(QUESTION, ANSWERS, in_order=True)
+    store.add(SUPPORT_DESK, AddConfig(labels="ignore"))
+    store.write_guideline(GUIDELINE.read_text(encoding="utf-8"))
+
+
+def _say_where(store: Study, config: CollectConfig, owner_link: bool) -> None:
+    """Print the address, with an owner's link where there is no owner yet or one is asked for."""
+    from plaudit.study.accounts import invite, owners
+
     base = f"http://{_shown(config.host)}:{config.port}{config.root_path}"
-    if owner_link or demo or not owners:
-        token = store.database.transact(
-            lambda db: people.invite(db, "owner", "command line", seconds=24 * 3600)
-        )
+    with store.database.write() as db:
+        wanted = owner_link or not owners(db)
+        token = invite(db, "owner", "command line", seconds=24 * 3600) if wanted else ""
+    if token:
         say(
-            "Open this link to own the study; it works once, for 24 hours:\n\n"
+            "Open this link to become the study's owner; it works once, within 24 hours:\n\n"
             f"  {base}/join/{token}\n"
         )
     else:
         say(f"Judging at {base}/")
     if config.host not in ("127.0.0.1", "::1", "localhost") and not config.https:
         say(
-            "Reached from other machines without https: "
-            "put a proxy with https before it, and --https"
+            "Other machines can reach this address, and without https what is sent can be read "
+            "on the way: put a proxy with https in front and add --https"
         )
-    say("Stop it with Ctrl-C; nothing is lost by that.")
+    say("Stop with Ctrl-C; every judgment is saved as it is given.")
+
+
+def _serve(store: Study, config: CollectConfig) -> None:
+    import uvicorn
+
+    from plaudit.study_app.app import create_app
+
     # Counting for the owner's page must not keep a vote waiting for its turn of the interpreter.
     sys.setswitchinterval(0.001)
-    app = import_module("plaudit.study_app.app").create_app(store, config)
-    import_module("uvicorn").run(
-        app,
+    uvicorn.run(
+        create_app(store, config),
         host=config.host,
         port=config.port,
         log_level=os.environ.get("PLAUDIT_LOG", "warning"),
@@ -85,7 +101,6 @@ def collect(
         access_log=False,
         timeout_keep_alive=75,  # people read longer than the default of 5 s
     )
-    store.close()
 
 
 def _shown(host: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from plaudit.cli.output import progress, say, show
+from plaudit.cli.output import progress, say, show, write_file
 from plaudit.errors import require
 from plaudit.samples import ANSWERS, QUESTION, SUPPORT_DESK
 from plaudit.types import as_conversation
@@ -25,6 +25,7 @@ def demo(output: str = "plaudit-demo") -> None:
     from plaudit import model, training
     from plaudit.data import read
     from plaudit.data.check import DataCheck
+    from plaudit.evaluation.html import page
 
     started = time.perf_counter()
     folder = Path(output)
@@ -37,12 +38,12 @@ def demo(output: str = "plaudit-demo") -> None:
         trained = training.train(
             str(SUPPORT_DESK),
             folder / "model",
-            html=folder / "report.html",
             say=lambda line: say("     " + line),
             progress=update,
         )
     say("3/4  The report: every comparison scored by a model that never saw its prompt")
     trained.report.next_command = ""
+    write_file(folder / "report.html", page(trained.report))
     show(trained.report)
     say("4/4  Scoring two responses to a question it never saw")
     scorer = model.load(str(folder / "model"))

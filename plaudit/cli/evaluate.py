@@ -43,7 +43,7 @@ def evaluate(
     from plaudit.evaluation.html import page
 
     check_output(html)
-    reading = read(data, config.format, config.columns, config.split, config.label_values)
+    reading = read(data, **config.reading())
     say_reading(reading)
     reading.refuse_unread()
     scorer = open_scorer(model, config)

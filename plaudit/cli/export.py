@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 
@@ -11,8 +10,6 @@ from plaudit.cli.add import COLLECT
 from plaudit.cli.output import print_json, progress, show
 from plaudit.config import ExportConfig
 from plaudit.errors import require
-
-__all__ = ["export"]
 
 
 def export(
@@ -29,15 +26,15 @@ def export(
     study: str
         A SQLite file or a postgresql:// URL.
     output: str
-        Folder to write.
+        Folder to write; an earlier export there is replaced.
     json: bool
         Print the manifest's numbers for programs.
     """
-    require("collect", *COLLECT, what="plaudit export")
-    store: Any = import_module("plaudit.study").Study(study, create=False)
-    with progress("comparisons") as update:
+    require("collect", *COLLECT, "pyarrow", what="plaudit export")
+    from plaudit.study import Study
+
+    with Study(study, create=False) as store, progress("comparisons") as update:
         done = store.export(output, config, progress=update)
-    store.close()
     if json:
         print_json(
             {
@@ -45,17 +42,18 @@ def export(
                 "files": done.files,
                 "judgments": done.judgments,
                 "left_out": dict(done.dropped),
-                "probability": done.probability or None,
+                "aggregate": done.aggregate or None,
                 "sha256": done.sha256,
             }
         )
         return
     for name, count in done.files.items():
-        show(f"{output}/{name}: {count:,} rows")
-    if done.probability:
-        show(f"probabilities: {done.probability}")
+        show(f"{output}/{name}: {count:,} rows" if "json" in name else f"{output}/{name}")
+    if done.aggregate:
+        show(f"p from votes: {done.aggregate}")
     if done.dropped:
         show("left out: " + ", ".join(f"{k} {v:,}" for k, v in sorted(done.dropped.items())))
     show(f"content hash {done.sha256}")
     if config.format in ("pairs", "trl") and "train.jsonl" in done.files:
-        show(f"Next: plaudit train {output}/train.jsonl -o MODEL")
+        test = f" --test {output}/test.jsonl" if "test.jsonl" in done.files else ""
+        show(f"Next: plaudit train {output}/train.jsonl{test} -o MODEL")

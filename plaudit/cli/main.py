@@ -34,6 +34,9 @@ for verb in (demo, add, collect, export, check, train, evaluate, score):
 
 def main() -> None:
     """Run the command line; exit codes are 0 done, 1 a problem found, 2 wrong use."""
+    # transformers' own bars and notices would mix with plaudit's progress and output.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         # A lone - is DATA from standard input, which the parser would take for an option.
         words = ["<stdin>" if word == "-" else word for word in sys.argv[1:]]

@@ -35,8 +35,8 @@ def say(line: str) -> None:
 def say_reading(reading: Reading) -> None:
     """What DATA was read as: its format, what each column became, what its labels mean."""
     say(f"{reading.data}: {reading.format}; {reading.columns}")
-    if reading.label is not None:
-        say(f"{reading.data}: {reading.label}")
+    if reading.label is not None and (meaning := str(reading.label)):
+        say(f"{reading.data}: {meaning}")
 
 
 def show(result: Any) -> None:

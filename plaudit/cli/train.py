@@ -6,7 +6,15 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from plaudit.cli.output import print_json, progress, say, show
+from plaudit.cli.output import (
+    check_output,
+    print_json,
+    progress,
+    resumable,
+    say,
+    show,
+    write_file,
+)
 from plaudit.config import TrainConfig
 from plaudit.errors import require
 
@@ -33,7 +41,12 @@ def train(
     """
     require("model", "torch", "transformers", what="plaudit train")
     from plaudit import training
+    from plaudit.evaluation.html import page
 
-    with progress("tokens") as update:
-        trained = training.train(list(data), output, config, html=html, say=say, progress=update)
+    check_output(html)
+    kept = "features computed so far are kept: the same command resumes"
+    with resumable(kept), progress("tokens") as update:
+        trained = training.train(list(data), output, config, say=say, progress=update)
     print_json(trained.report.to_dict()) if json else show(trained.report)
+    if html is not None:
+        write_file(html, page(trained.report))

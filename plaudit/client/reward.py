@@ -31,6 +31,15 @@ def reward_function(scorer: Scorer | str | Path, name: str = "plaudit") -> Calla
         name: what the trainer logs the reward under.
 
     Raises UsageError on something that cannot score, ModelError on a model that will not do.
+
+    >>> import numpy
+    >>> class ByLength(plaudit.Scoring):
+    ...     def score_conversations(self, conversations):
+    ...         lengths = [float(len(c.messages[-1].text)) for c in conversations]
+    ...         return Scores(numpy.array(lengths))
+    >>> reward = reward_function(ByLength())
+    >>> reward(prompts=["Why?", "Why?"], completions=["Because.", "So."])
+    [8.0, 3.0]
     """
     taken = _scorer(scorer)
     told: set[str] = set()

@@ -43,6 +43,8 @@ def plain(value: Any, drop_nulls: bool = False) -> Any:
         return value.isoformat()
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _text_of(bytes(value))
+    if type(value).__name__ == "datetime64":
+        return None if str(value) == "NaT" else str(value)
     if hasattr(value, "tolist"):  # an array or a scalar of NumPy
         return plain(value.tolist(), drop_nulls)
     return whole_text(str(value))

@@ -42,17 +42,9 @@ def split(pairs: Sequence[Pair], test_share: float = 0.2) -> Split:
 
     With two clusters or more neither side is empty.
     """
-    texts = [normalised(pair.a.messages[:-1]) for pair in pairs]
-    first: dict[str, int] = {}  # distinct prompts in order of first sight
-    prompt = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
-    if not first:
-        return Split(prompt, prompt)
-    cluster = _clusters(list(first), prompt, [pair.group for pair in pairs])[prompt]
-    key: dict[int, str] = {}  # the content that stands for a cluster: its first text by alphabet
-    for number, text in zip(cluster.tolist(), texts, strict=True):
-        key[number] = min(text, key.get(number, text))
-    order = sorted(key, key=lambda number: _hash(key[number]))
-    sizes = np.bincount(cluster, minlength=len(order))[order]
+    if not pairs:
+        return Split(np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+    cluster, order, sizes = _ordered_clusters(pairs)
     held_out = np.concatenate([[0], np.cumsum(sizes)])
     count = int(np.abs(held_out - test_share * len(pairs)).argmin())
     if test_share > 0:
@@ -63,6 +55,30 @@ def split(pairs: Sequence[Pair], test_share: float = 0.2) -> Split:
         f"{test_share:.0%} was asked for), {count:,} of {len(order):,} clusters of prompts"
     )
     return Split(np.flatnonzero(~in_test), np.flatnonzero(in_test), said)
+
+
+def prompt_folds(pairs: Sequence[Pair], count: int) -> Integers:
+    """[N] fold of each pair: whole clusters, in the order that `split` takes them, and so the
+    same for the same pairs in any order. Folds are of about equal size; with few clusters one
+    may be empty."""
+    cluster, order, sizes = _ordered_clusters(pairs)
+    fold = np.empty(len(order), dtype=np.int64)
+    fold[order] = (np.cumsum(sizes) - sizes) * count // len(pairs)
+    result: Integers = fold[cluster]
+    return result
+
+
+def _ordered_clusters(pairs: Sequence[Pair]) -> tuple[Integers, list[int], Integers]:
+    """[N] cluster of each pair; the clusters by a hash of their content; their sizes in order."""
+    texts = [normalised(pair.a.messages[:-1]) for pair in pairs]
+    first: dict[str, int] = {}  # distinct prompts in order of first sight
+    prompt = np.array([first.setdefault(text, len(first)) for text in texts], dtype=np.int64)
+    cluster = _clusters(list(first), prompt, [pair.group for pair in pairs])[prompt]
+    key: dict[int, str] = {}  # the content that stands for a cluster: its first text by alphabet
+    for number, text in zip(cluster.tolist(), texts, strict=True):
+        key[number] = min(text, key.get(number, text))
+    order = sorted(key, key=lambda number: _hash(key[number]))
+    return cluster, order, np.bincount(cluster, minlength=len(order))[order]
 
 
 def _clusters(texts: list[str], prompt: Integers, groups: list[str]) -> Integers:

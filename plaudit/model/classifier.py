@@ -33,8 +33,16 @@ class Classifier(Scoring):
     ) -> None:
         self.model, self.renderer, self.notes = model, renderer, notes
         self.contract: dict[str, Any] = {}
-        # Right padding leaves an encoder's score alone; a decoder's is read by the pad token.
+        # Right padding leaves an encoder's score alone; a decoder's is read by the pad token, so
+        # only equal lengths share a batch, and none where the class refuses it for want of a pad.
         self._pads = isinstance(renderer, PairRenderer)
+        self._batches = model.config.get_text_config().pad_token_id is not None
+
+    @property
+    def how(self) -> str:
+        """The precision that scores are computed with, in words."""
+        dtype = str(self.model.base_model.dtype).removeprefix("torch.")
+        return f"{dtype}, head float32, on {self.model.device}; transformers' own forward"
 
     def score_conversations(self, conversations: Sequence[Conversation]) -> Scores:
         """Raw logits in input order."""
@@ -47,8 +55,9 @@ class Classifier(Scoring):
         while start < len(order):
             length = len(inputs[order[start]].ids)
             size = max(1, BATCH_TOKENS // max(1, length))
-            if not self._pads:  # equal lengths only
+            if not self._pads:
                 size = sum(len(inputs[i].ids) == length for i in order[start : start + size])
+                size = size if self._batches else 1
             indices = order[start : start + size]
             start += size
             batch = self._batch([inputs[index] for index in indices])

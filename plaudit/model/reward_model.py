@@ -115,6 +115,14 @@ class RewardModel(Scoring, nn.Module):
         weight = self.head.weight[0]
         return linear_scores(self.engine, weight, self._renderer(), conversations, self.posterior)
 
+    @property
+    def how(self) -> str:
+        """The precision and the pass that scores are computed with, in words."""
+        exact = self.engine.dtype == torch.float32
+        dtype = str(self.engine.dtype).removeprefix("torch.")
+        rounding = "" if exact else " (float32 is exact on every machine: --dtype float32)"
+        return f"{dtype}{rounding} on {self.engine.device}; {self.engine.packing}"
+
     def render(self, conversations: Sequence[Conversation]) -> dict[str, Tensor]:
         """`input_ids` and `attention_mask` [B, T] of conversations, padded right, for forward."""
         renderer = self._renderer()

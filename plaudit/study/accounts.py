@@ -10,53 +10,33 @@ import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    Connection,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from plaudit.errors import DataError
 from plaudit.study import schema as s
 
-__all__ = [
-    "IMPORTED",
-    "ROLES",
-    "SESSION_SECONDS",
-    "Person",
-    "account",
-    "audit",
-    "erase",
-    "has_account",
-    "invitation",
-    "invite",
-    "join",
-    "new_annotator",
-    "owners",
-    "person_of",
-    "right_password",
-    "set_active",
-    "sign_in",
-    "sign_out",
-]
-
 IMPORTED = "imported"
-ROLES = ("owner", "annotator", "reader")
+ROLES = ("owner", "annotator", "viewer")
 SESSION_SECONDS = 14 * 24 * 3600
 SHORTEST_PASSWORD = 10
 
-_ADJECTIVES = """
-amber bold brave bright calm clear crisp dawn deft eager early fair fleet gentle glad golden
-green happy keen kind light lively lucky mellow merry mild neat noble olive proud quick quiet
-rapid royal ruby sharp silver sleek smart snowy solid sunny swift tidy vivid warm wise witty
-young
-""".split()
-_ANIMALS = """
-badger beaver bison crane curlew deer dolphin eagle egret elk falcon ferret finch fox gecko hare
-hawk heron ibex ibis jay kestrel kite koala lark lemur linnet lion lynx marten mole moose newt
-otter owl panda parrot puffin quail raven robin seal shrew sparrow stork swan tern toad turtle
-vole whale wren
-""".split()
+# Adjectives and animals, an empty line between them.
+_WORDS = (Path(__file__).parent / "pseudonyms.txt").read_text(encoding="utf-8").split("\n\n")
+_ADJECTIVES, _ANIMALS = map(str.split, _WORDS)
 
 _passwords = PasswordHasher()
 _NOBODY = _passwords.hash("nobody")  # so that an unknown account takes as long as a known one
@@ -78,7 +58,7 @@ def _hashed(token: str) -> str:
 
 def audit(db: Connection, actor: str, verb: str, **details: Any) -> None:
     """Add a line to the audit; names nobody but by pseudonym."""
-    db.execute(insert(s.audit).values(at=time.time(), actor=actor, verb=verb, details=details))
+    db.execute(insert(s.audit).values(actor=actor, verb=verb, details=details))
 
 
 # --------------------------------------------------------------------------- invitations
@@ -96,26 +76,20 @@ def invite(
     if not 1 <= uses <= 1000:
         raise DataError(f"uses must lie in 1 to 1000, found {uses}")
     token = secrets.token_urlsafe(24)
-    now = time.time()
-    db.execute(
-        insert(s.invitation).values(
-            hash=_hashed(token), role=role, uses=uses, expires_at=now + seconds, created_at=now
-        )
-    )
+    row = {"hash": _hashed(token), "role": role, "uses": uses, "expires_at": time.time() + seconds}
+    db.execute(insert(s.invitation).values(**row))
     audit(db, actor, "invite", role=role, uses=uses)
     return token
 
 
 def invitation(db: Connection, token: str) -> str | None:
     """The role that a link gives; None when it is unknown, used up or expired."""
-    row = db.execute(
-        select(s.invitation.c.role).where(
-            s.invitation.c.hash == _hashed(token),
-            s.invitation.c.uses > 0,
-            s.invitation.c.expires_at > time.time(),
-        )
-    ).one_or_none()
-    return row.role if row else None
+    return db.scalar(select(s.invitation.c.role).where(*_usable(token)))
+
+
+def _usable(token: str) -> tuple[Any, ...]:
+    i = s.invitation.c
+    return i.hash == _hashed(token), i.uses > 0, i.expires_at > time.time()
 
 
 def join(
@@ -136,11 +110,7 @@ def join(
         raise DataError(f"a password has at least {SHORTEST_PASSWORD} characters")
     used = db.execute(
         update(s.invitation)
-        .where(
-            s.invitation.c.hash == _hashed(token),
-            s.invitation.c.uses > 0,
-            s.invitation.c.expires_at > time.time(),
-        )
+        .where(*_usable(token))
         .values(uses=s.invitation.c.uses - 1)
         .returning(s.invitation.c.role)
     ).one_or_none()
@@ -165,19 +135,9 @@ def join(
 
 def new_annotator(db: Connection, role: str, pseudonym: str | None = None) -> Person:
     """Add an annotator, under a drawn pseudonym where none is given."""
-    values = {
-        "role": role,
-        "active": True,
-        "place": 0,
-        "judged": 0,
-        "preferences": {},
-        "created_at": time.time(),
-    }
     name = pseudonym or _free_pseudonym(db)
-    inserted = db.execute(
-        insert(s.annotator).values(pseudonym=name, **values).returning(s.annotator.c.id)
-    )
-    return Person(inserted.scalar_one(), name, role, {})
+    row = insert(s.annotator).values(pseudonym=name, role=role).returning(s.annotator.c.id)
+    return Person(db.execute(row).scalar_one(), name, role, {})
 
 
 def _free_pseudonym(db: Connection) -> str:
@@ -197,11 +157,8 @@ def _new_session(db: Connection, annotator: int) -> str:
     token = secrets.token_urlsafe(24)
     now = time.time()
     db.execute(delete(s.session).where(s.session.c.expires_at < now))
-    db.execute(
-        insert(s.session).values(
-            hash=_hashed(token), annotator=annotator, expires_at=now + SESSION_SECONDS
-        )
-    )
+    row = {"hash": _hashed(token), "annotator": annotator, "expires_at": now + SESSION_SECONDS}
+    db.execute(insert(s.session).values(**row))
     return token
 
 
@@ -254,7 +211,7 @@ _PERSON = (
 
 
 def person_of(db: Connection, token: str) -> Person | None:
-    """The person of a session; None when it has ended or the person was barred."""
+    """The person of a session; None when it has ended or the person was deactivated."""
     values = {"token_hash": _hashed(token), "now": time.time()}
     row = db.execute(_PERSON, values).one_or_none()
     return Person(row.id, row.pseudonym, row.role, row.preferences) if row else None
@@ -279,26 +236,26 @@ def owners(db: Connection) -> int:
 
 
 def set_active(db: Connection, annotator: int, active: bool, actor: str) -> None:
-    """Bar a person or let them in again; their judgments stay.
+    """Deactivate a person, or reactivate them; their judgments stay.
 
-    Raises DataError when nobody is meant, or when no owner would be left.
+    Raises DataError on an unknown person, or when no owner would be left.
     """
     name = _pseudonym(db, annotator)
     db.execute(update(s.annotator).where(s.annotator.c.id == annotator).values(active=active))
     if not active:
         if not owners(db):
-            raise DataError("the last owner cannot be barred")
+            raise DataError("the last owner cannot be deactivated")
         db.execute(delete(s.session).where(s.session.c.annotator == annotator))
         a = s.assignment  # what they hold goes to others now
         held = update(a).where(a.c.annotator == annotator, a.c.state == "leased")
         db.execute(held.values(leased_until=0.0))
-    audit(db, actor, "let in" if active else "bar", annotator=name)
+    audit(db, actor, "reactivate" if active else "deactivate", annotator=name)
 
 
 def erase(db: Connection, annotator: int, actor: str) -> None:
     """Forget who a person is: name, address, password and sessions. Judgments stay.
 
-    Raises DataError when nobody is meant.
+    Raises DataError on an unknown person.
     """
     name = _pseudonym(db, annotator)
     db.execute(delete(s.identity).where(s.identity.c.annotator == annotator))

@@ -8,7 +8,7 @@ a lost response or by an impatient finger, is the same answer and not another on
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
@@ -18,16 +18,16 @@ from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person, audit
 from plaudit.study.assignment import change_slots, lock
-from plaudit.study.ingest import NO_JUDGMENT
-
-__all__ = ["ANSWERS", "Answer", "Conflict", "Recent", "edit", "recent", "resolve", "undo", "vote"]
+from plaudit.types import as_messages
 
 ANSWERS = ("left", "right", "tie", "both_bad", "skip")
 RECENT = 10
 
 
 class Conflict(DataError):
-    """The answer is to something that has moved on; nothing was stored."""
+    """The answer is to something that has changed meanwhile; nothing was stored."""
+
+    http_status = 409
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def vote(db: Connection, person: Person, token: str, answer: Answer) -> int:
     if assignment["state"] in ("done", "skipped"):
         raise Conflict("this comparison is answered already; edit the answer instead")
     late = assignment["state"] == "expired"
-    number = _store(db, person, assignment, answer, late=late, supersedes=last)
+    number = _store(db, assignment, answer, late=late, supersedes=last)
     _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
     db.execute(_JUDGED, {"person": person.id, "step": 1})
     return number
@@ -85,31 +85,20 @@ def undo(
 
     Returns the token of the assignment, open again; None when there is nothing to take back.
     """
-    j = s.judgment
+    j = s.standing.c
     lock(db, person)
     if (known := _by_key(db, person, key)) is not None:
         return _token_of(db, known)
-    last = _standing(person).where(j.c.assignment.is_not(None)).order_by(j.c.id.desc()).limit(1)
+    last = _own(person).where(j.assignment.is_not(None)).order_by(j.id.desc()).limit(1)
     if token is not None:
         a = s.assignment
-        last = last.join(a, a.c.id == j.c.assignment).where(a.c.token == token)
+        last = last.join(a, a.c.id == j.assignment).where(a.c.token == token)
     row = db.execute(last).mappings().one_or_none()
     if row is None:
         return None
     assignment = _assignment(db, person, s.assignment.c.id == row["assignment"])
-    taken_back = {
-        **NO_JUDGMENT,
-        "key": key,
-        "comparison": row["comparison"],
-        "annotator": person.id,
-        "assignment": row["assignment"],
-        "kind": row["kind"],
-        "answer": "withdrawn",
-        "left": row["left"],
-        "supersedes": row["id"],
-        "created_at": time.time(),
-    }
-    _insert(db, taken_back)
+    same = {name: row[name] for name in ("comparison", "annotator", "assignment", "kind", "left")}
+    _insert(db, {**same, "key": key, "answer": "withdrawn", "supersedes": row["id"]})
     _move(db, assignment, "leased", lease_seconds)
     db.execute(_JUDGED, {"person": person.id, "step": -1})
     return str(assignment["token"])
@@ -127,7 +116,7 @@ def edit(db: Connection, person: Person, number: int, answer: Answer) -> int:
         raise Conflict("only your last ten answers can be changed, each from its latest form")
     of = db.scalar(select(s.judgment.c.assignment).where(s.judgment.c.id == number))
     assignment = _assignment(db, person, s.assignment.c.id == of)
-    stored = _store(db, person, assignment, answer, late=False, supersedes=number)
+    stored = _store(db, assignment, answer, late=False, supersedes=number)
     _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
     return stored
 
@@ -135,32 +124,23 @@ def edit(db: Connection, person: Person, number: int, answer: Answer) -> int:
 def resolve(
     db: Connection, owner: Person, comparison: int, answer: str, key: str, rationale: str = ""
 ) -> int:
-    """An owner's word on a disagreement, canonical; it outweighs the votes in exports."""
+    """An owner's decision on a disagreement, canonical; it overrules the votes in exports."""
     if answer not in ("a", "b", "tie", "both_bad"):
         raise DataError(f"answer {answer!r} is not one of a, b, tie, both_bad")
     if (known := _by_key(db, owner, key)) is not None:
         return known
     if not db.scalar(select(s.comparison.c.id).where(s.comparison.c.id == comparison)):
         raise DataError(f"no comparison {comparison}")
-    j = s.judgment
-    later = j.alias()
-    last = db.scalar(
-        select(j.c.id).where(
-            j.c.comparison == comparison,
-            j.c.kind == "resolution",
-            ~select(later.c.id).where(later.c.supersedes == j.c.id).exists(),
-        )
-    )
+    j = s.standing.c
+    last = select(j.id).where(j.comparison == comparison, j.kind == "resolution")
     row = {
-        **NO_JUDGMENT,
         "key": key,
         "comparison": comparison,
         "annotator": owner.id,
         "kind": "resolution",
         "answer": answer,
         "rationale": rationale,
-        "supersedes": last,
-        "created_at": time.time(),
+        "supersedes": db.scalar(last),
     }
     number = _insert(db, row)
     audit(db, owner.pseudonym, "resolve", comparison=comparison, answer=answer)
@@ -182,13 +162,13 @@ class Recent:
 
 def recent(db: Connection, person: Person) -> list[Recent]:
     """The person's last ten answers that stand, newest first."""
-    j, a, c = s.judgment, s.assignment, s.comparison
+    j, a = s.standing.c, s.assignment
     rows = db.execute(
-        _standing(person, a.c.token, s.prompt.c.messages)
-        .join(a, a.c.id == j.c.assignment)
-        .join(c, c.c.id == j.c.comparison)
-        .join(s.prompt, s.prompt.c.id == c.c.prompt)
-        .order_by(j.c.id.desc())
+        _own(person, a.c.token, s.prompt.c.messages)
+        .join(a, a.c.id == j.assignment)
+        .join(s.comparison, s.comparison.c.id == j.comparison)
+        .join(s.prompt, s.prompt.c.id == s.comparison.c.prompt)
+        .order_by(j.id.desc())
         .limit(RECENT)
     ).mappings()
     return [
@@ -198,7 +178,7 @@ def recent(db: Connection, person: Person) -> list[Recent]:
             row["strength"],
             row["reasons"],
             row["rationale"],
-            row["messages"][-1]["content"][:200],
+            as_messages(row["messages"][-1:])[0].text[:200],
             row["token"],
         )
         for row in rows
@@ -208,15 +188,11 @@ def recent(db: Connection, person: Person) -> list[Recent]:
 # -------------------------------------------------------------------------------- storing
 
 
-def _standing(person: Person, *columns: Any) -> Any:
-    """The person's judgments that nothing supersedes and that are not withdrawals."""
-    j = s.judgment
-    later = j.alias()
-    return select(j, *columns).where(
-        j.c.annotator == person.id,
-        j.c.kind.in_(("vote", "retest")),
-        j.c.answer != "withdrawn",
-        ~select(later.c.id).where(later.c.supersedes == j.c.id).exists(),
+def _own(person: Person, *columns: Any) -> Any:
+    """The person's answers that stand."""
+    j = s.standing.c
+    return select(s.standing, *columns).where(
+        j.annotator == person.id, j.kind.in_(("vote", "retest"))
     )
 
 
@@ -258,39 +234,17 @@ def _last_of(db: Connection, assignment: int) -> int | None:
 
 
 def _store(
-    db: Connection,
-    person: Person,
-    assignment: RowMapping,
-    answer: Answer,
-    *,
-    late: bool,
-    supersedes: int | None,
+    db: Connection, assignment: RowMapping, answer: Answer, *, late: bool, supersedes: int | None
 ) -> int:
     left = assignment["left"]
     right = "b" if left == "a" else "a"
-    return _insert(
-        db,
-        {
-            "key": answer.key,
-            "comparison": assignment["comparison"],
-            "annotator": person.id,
-            "assignment": assignment["id"],
-            "kind": assignment["kind"],
-            "answer": {"left": left, "right": right}.get(answer.answer, answer.answer),
-            "strength": answer.strength,
-            "left": left,
-            "reasons": list(answer.reasons),
-            "rationale": answer.rationale,
-            "report": answer.report,
-            "active_ms": answer.active_ms,
-            "wall_ms": answer.wall_ms,
-            "first_input_ms": answer.first_input_ms,
-            "guideline": answer.guideline,
-            "late": late,
-            "supersedes": supersedes,
-            "created_at": time.time(),
-        },
-    )
+    said = asdict(answer) | {
+        "answer": {"left": left, "right": right}.get(answer.answer, answer.answer),
+        "reasons": list(answer.reasons),
+    }
+    of = {name: assignment[name] for name in ("comparison", "annotator", "kind", "left")}
+    of["assignment"] = assignment["id"]
+    return _insert(db, {**said, **of, "late": late, "supersedes": supersedes})
 
 
 def _insert(db: Connection, values: dict[str, Any]) -> int:

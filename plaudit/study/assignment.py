@@ -24,12 +24,14 @@ from plaudit.study.accounts import Person
 from plaudit.study.database import upsert
 from plaudit.types import Messages, as_messages
 
-__all__ = ["HELD", "ONE", "Assignment", "assign", "assignments", "change_slots", "expire", "lock"]
-
 _random = random.SystemRandom()
 
 # Statements of every vote are built once: building one costs more than running it.
-_LOCK = select(s.annotator.c.place).where(s.annotator.c.id == bindparam("person")).with_for_update()
+_LOCK = (
+    select(s.annotator.c.queue_position)
+    .where(s.annotator.c.id == bindparam("person"))
+    .with_for_update()
+)
 _RENEW = (
     update(s.assignment)
     .where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
@@ -61,17 +63,17 @@ _UNSEEN = ~(
     .exists()
 )
 _FIRST = (
-    select(s.comparison.c.id, s.comparison.c.place)
+    select(s.comparison.c.id, s.comparison.c.queue_position)
     .where(_UNSEEN)
-    .order_by(s.comparison.c.place, s.comparison.c.id)
+    .order_by(s.comparison.c.queue_position, s.comparison.c.id)
     .limit(1)
     .with_for_update(of=s.comparison, skip_locked=True)
 )
-# Behind one's place lies what was added since, or was held by someone at that moment.
+# Before the start lies what was added since, or was held by someone at that moment.
 # The first has its slots as a parameter, lest the index of all open ones be taken for it.
 _SEARCHES = (
     _FIRST.where(s.REOPENED, s.comparison.c.slots > 0),
-    _FIRST.where(s.OPEN, s.comparison.c.place >= bindparam("from_place")),
+    _FIRST.where(s.OPEN, s.comparison.c.queue_position >= bindparam("start")),
     _FIRST.where(s.OPEN),
 )
 _TAKE = (
@@ -85,7 +87,7 @@ _TAKE = (
 _MOVE_ON = (
     update(s.annotator)
     .where(s.annotator.c.id == bindparam("person"))
-    .values(place=bindparam("to_place"))
+    .values(queue_position=bindparam("to"))
 )
 
 
@@ -107,12 +109,12 @@ def assign(
     Asking twice gives the same ones with the same sides, so a reload changes nothing.
     """
     now = time.time()
-    place = lock(db, person)
+    start = lock(db, person)
     expire(db, now)
     until = now + settings.lease_seconds
     held = db.scalars(_RENEW, {"person": person.id, "until": until}).all()
     for _ in range(len(held), count):
-        if not _assign_one(db, person, place, settings, now):
+        if not _assign_one(db, person, start, settings, now):
             break
     return assignments(db, HELD, person=person.id)
 
@@ -120,7 +122,7 @@ def assign(
 def lock(db: Connection, person: Person) -> int:
     """One transaction of a person at a time: two tabs must not take two slots at once.
 
-    Returns the place from which the person's search goes on.
+    Returns the queue position from which the person's search goes on.
     """
     return int(db.execute(_LOCK, {"person": person.id}).scalar_one())
 
@@ -147,9 +149,9 @@ def change_slots(db: Connection, comparison: int, change: int) -> None:
 
 
 def _assign_one(
-    db: Connection, person: Person, place: int, settings: StudySettings, now: float
+    db: Connection, person: Person, start: int, settings: StudySettings, now: float
 ) -> bool:
-    found = _find_open(db, person, place)
+    found = _find_open(db, person, start)
     if found is None:  # gold that came alone would be known for what it is
         return False
     draw = _random.random()
@@ -159,15 +161,15 @@ def _assign_one(
     if 0 <= draw < settings.retest_rate and _take_retest(db, person, settings, now):
         return True
     db.execute(_TAKE, {"comparison": found.id})
-    if found.place > place:
-        db.execute(_MOVE_ON, {"person": person.id, "to_place": found.place})
+    if found.queue_position > start:
+        db.execute(_MOVE_ON, {"person": person.id, "to": found.queue_position})
     _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
     return True
 
 
-def _find_open(db: Connection, person: Person, place: int) -> Any:
-    """The next open comparison that the person has not seen, from `place` on."""
-    where = {"person": person.id, "from_place": place}
+def _find_open(db: Connection, person: Person, start: int) -> Any:
+    """The next open comparison that the person has not seen, from `start` on."""
+    where = {"person": person.id, "start": start}
     for search in _SEARCHES:
         if row := db.execute(search, where).one_or_none():
             return row
@@ -175,10 +177,10 @@ def _find_open(db: Connection, person: Person, place: int) -> Any:
 
 
 def _take_gold(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
-    """A gold comparison that the person has not seen, from a random place on."""
+    """A gold comparison that the person has not seen, from a random position on."""
     c = s.comparison
-    unseen = select(c.c.id).where(s.IS_GOLD, _UNSEEN).order_by(c.c.place).limit(1)
-    from_here = unseen.where(c.c.place >= _random.randrange(1 << 53))
+    unseen = select(c.c.id).where(s.IS_GOLD, _UNSEEN).order_by(c.c.queue_position).limit(1)
+    from_here = unseen.where(c.c.queue_position >= _random.randrange(1 << 53))
     who = {"person": person.id}
     found = db.scalar(from_here, who) or db.scalar(unseen, who)
     if found is not None:
@@ -195,6 +197,11 @@ def _take_retest(db: Connection, person: Person, settings: StudySettings, now: f
     if newest is None or oldest is None:
         return False
     again = a.alias()
+    tested = select(again.c.id).where(
+        again.c.annotator == person.id,
+        again.c.comparison == j.c.comparison,
+        again.c.kind == "retest",
+    )
     query = (
         select(j.c.comparison, a.c.left)
         .join(a, a.c.id == j.c.assignment)
@@ -204,13 +211,7 @@ def _take_retest(db: Connection, person: Person, settings: StudySettings, now: f
             j.c.answer.in_(("a", "b", "tie")),
             j.c.id.between(_random.randint(oldest, newest), newest),
             a.c.state == "done",
-            ~select(again.c.id)
-            .where(
-                again.c.annotator == person.id,
-                again.c.comparison == j.c.comparison,
-                again.c.kind == "retest",
-            )
-            .exists(),
+            ~tested.exists(),
         )
         .order_by(j.c.id)
         .limit(1)
@@ -252,19 +253,16 @@ def _lease(
 # ---------------------------------------------------------------------------- what is shown
 
 
-_A, _B = s.response.alias(), s.response.alias()
+_TEXT = s.comparison_text.c
 _SHOWN: Select[Any] = (
     select(
         s.assignment.c.token,
         s.assignment.c.left,
-        s.prompt.c.messages.label("prompt"),
-        _A.c.messages.label("a"),
-        _B.c.messages.label("b"),
+        _TEXT.prompt_messages,
+        _TEXT.a_messages,
+        _TEXT.b_messages,
     )
-    .join(s.comparison, s.comparison.c.id == s.assignment.c.comparison)
-    .join(s.prompt, s.prompt.c.id == s.comparison.c.prompt)
-    .join(_A, _A.c.id == s.comparison.c.response_a)
-    .join(_B, _B.c.id == s.comparison.c.response_b)
+    .join(s.comparison_text, _TEXT.id == s.assignment.c.comparison)
     .order_by(s.assignment.c.issued_at, s.assignment.c.id)
 )
 HELD = _SHOWN.where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
@@ -275,7 +273,7 @@ def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assig
     """Assignments with their texts, in the order they were issued: HELD by a person, or ONE."""
     shown = []
     for row in db.execute(query, values):
-        a_turns, b_turns = as_messages(row.a), as_messages(row.b)
-        left, right = (a_turns, b_turns) if row.left == "a" else (b_turns, a_turns)
-        shown.append(Assignment(row.token, as_messages(row.prompt), left, right))
+        sides = as_messages(row.a_messages), as_messages(row.b_messages)
+        left, right = sides if row.left == "a" else sides[::-1]
+        shown.append(Assignment(row.token, as_messages(row.prompt_messages), left, right))
     return shown

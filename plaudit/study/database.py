@@ -1,7 +1,8 @@
 """The connection to a Study: a SQLite file or a PostgreSQL URL, migrated when it is opened.
 
-`Database.transact` is a transaction that may write, `Database.read` one that may not. On SQLite a
-writer takes the lock at its start (a reader that turns writer fails at once, whatever the
+`Database.write` is a transaction that may write, `Database.transact` the same for work that is run
+again when PostgreSQL asks for it, `Database.read` one that only reads. On SQLite a writer takes the
+lock at its start (a transaction that reads first and then writes fails at once, whatever the
 timeout), and writers of this process queue in turn instead of polling for the file's lock.
 """
 
@@ -22,9 +23,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from plaudit.errors import DataError
 
-__all__ = ["HEAD", "Database", "open_database", "upsert"]
-
-HEAD = "0001"  # the newest migration
+HEAD = "0002"  # the newest migration
 RUN_AGAIN = ("40P01", "40001")  # deadlock, serialisation failure
 T = TypeVar("T")
 PRAGMAS = (
@@ -44,7 +43,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.sqlite = engine.dialect.name == "sqlite"
-        self._turn = _Turns() if self.sqlite else nullcontext()
+        self._turn = _FairLock() if self.sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -62,31 +61,32 @@ class Database:
                 connection = connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
 
-    def transact(self, work: Callable[[Connection], T]) -> T:
-        """The result of `work` in a transaction that is durable when this returns.
-
-        PostgreSQL may end one of two transactions that wait for each other, or may have been
-        restarted; it is run again. Work is such that twice is once: votes have keys.
-        """
-        for attempt in range(5):
-            try:
-                with self._turn, self._write() as connection:
-                    return work(connection)
-            except OperationalError as error:
-                again = getattr(error.orig, "sqlstate", None) in RUN_AGAIN
-                if attempt == 4 or not (again or error.connection_invalidated):
-                    raise
-        raise AssertionError("unreachable")
-
     @contextmanager
-    def _write(self) -> Iterator[Connection]:
-        with self.engine.connect() as connection:
+    def write(self) -> Iterator[Connection]:
+        """A transaction that may write, durable when this ends."""
+        with self._turn, self.engine.connect() as connection:
             connection.info["writes"] = True
             try:
                 with connection.begin():
                     yield connection
             finally:
                 connection.info.pop("writes", None)
+
+    def transact(self, work: Callable[[Connection], T]) -> T:
+        """The result of `work` in a transaction like `write`, run again where that may help.
+
+        PostgreSQL may end one of two transactions that wait for each other, or may have been
+        restarted. Work is such that twice is once: votes have keys.
+        """
+        for attempt in range(5):
+            try:
+                with self.write() as connection:
+                    return work(connection)
+            except OperationalError as error:
+                again = getattr(error.orig, "sqlstate", None) in RUN_AGAIN
+                if attempt == 4 or not (again or error.connection_invalidated):
+                    raise
+        raise AssertionError("unreachable")
 
     def close(self) -> None:
         self.engine.dispose()
@@ -97,7 +97,7 @@ def upsert(db: Connection) -> Any:
     return sqlite.insert if db.dialect.name == "sqlite" else postgresql.insert
 
 
-class _Turns:
+class _FairLock:
     """A lock handed on in the order of arrival, so that no writer starves."""
 
     def __init__(self) -> None:
@@ -200,16 +200,22 @@ def _migrate(database: Database, where: str, create: bool) -> None:
         )
     if found is None and not create:
         raise DataError(f"{where}: no such study; plaudit add {where} DATA makes one")
+    _upgrade(database, where)
+
+
+def _upgrade(database: Database, where: str) -> None:
+    """Run the migrations in one transaction: all of them, or none."""
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", os.fspath(Path(__file__).parent / "migrations"))
-
-    def upgrade(connection: Connection) -> None:
+    with database.write() as connection:
         if not database.sqlite:  # two openers of a new study: the second waits and finds it done
             connection.execute(text("SELECT pg_advisory_xact_lock(70726)"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
-
-    database.transact(upgrade)
+        if database.sqlite:
+            broken = connection.execute(text("PRAGMA foreign_key_check")).all()
+            if broken:
+                raise DataError(f"{where}: not upgraded: rows refer to missing ones: {broken[:3]}")

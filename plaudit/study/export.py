@@ -3,79 +3,92 @@
 Everything streams in the order of the comparisons' content hashes, so that equal data gives
 equal files, whatever the order in which it came. Comparisons that say nothing (skipped, both bad,
 too few votes) leave, counted in the manifest; ties have no place in TRL's format and go to a
-file beside it.
+file beside it. Train and test are split as `plaudit train` splits.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
-from hashlib import blake2b, sha256
-from importlib import import_module
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, func, select
 
 from plaudit.config import ExportConfig
+from plaudit.data.readers.two_responses import MEANINGFUL
+from plaudit.data.split import split
 from plaudit.errors import DataError
 from plaudit.study import schema as s
-from plaudit.study.consensus import Opinions, opinions
+from plaudit.study.aggregates import Aggregates, aggregate
 from plaudit.study.database import Database
+from plaudit.study.export_files import WRITERS, Exported, Row, replace_files, write_card
 from plaudit.study.ingest import IN_ORDER
+from plaudit.types import Conversation, Message, Pair, Source, as_messages
 from plaudit.version import __version__
 
-__all__ = ["Exported", "Row", "export", "stored_rows"]
-
 BATCH = 1000
-Row = dict[str, Any]
 Progress = Callable[[int, int], None]
-
-
-@dataclass
-class Exported:
-    """What was written: the manifest's content."""
-
-    folder: Path
-    files: dict[str, int] = field(default_factory=dict)  # rows by file
-    dropped: Counter[str] = field(default_factory=Counter)
-    judgments: int = 0
-    sha256: str = ""
-    probability: str = ""
-    reliability: dict[str, float] = field(default_factory=dict)  # by pseudonym, of that model
 
 
 def export(
     database: Database, folder: Path, config: ExportConfig, *, progress: Progress | None = None
 ) -> Exported:
-    """Write an export into a folder, over an older one of the same kind.
+    """Write an export into a folder; an older one there is replaced as a whole, or kept.
 
-    Raises DataError where the folder cannot be written, UsageError on an unknown model.
+    Raises DataError where the folder cannot be written or nothing is selected, UsageError on an
+    unknown model or annotator.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".export-") as scratch:
+            done = Exported(Path(scratch))
+            with database.read() as db:
+                _write(db, done, config, progress)
+            replace_files(Path(scratch), folder)
     except OSError as error:
         raise DataError(f"{folder}: cannot be written: {error}") from error
-    done = Exported(folder)
-    with database.read() as db:
-        total = db.scalar(select(func.count()).select_from(s.comparison)) or 0
-        rows = _counted(stored_rows(db), total, progress)
-        if config.format == "raw":
-            _write_raw(db, rows, done, config)
-        else:
-            found = opinions(db, config.probability, config.without)
-            done.probability = found.model
-            done.reliability = _by_pseudonym(db, found.reliability)
-            kept = _pairs(rows, found, config, done)
-            {"pairs": _write_pairs, "trl": _write_trl, "dataset": _write_dataset}[config.format](
-                kept, done, config
-            )
-        _write_manifest(db, done, config)
+    done.folder = folder
     return done
+
+
+def _write(db: Connection, done: Exported, config: ExportConfig, progress: Progress | None) -> None:
+    total = db.scalar(select(func.count()).select_from(s.comparison)) or 0
+    rows = _counted(stored_rows(db), total, progress)
+    settings = db.scalar(select(s.study.c.settings)) or {}
+    if config.format == "raw":
+        WRITERS["raw"](((row, "raw") for row in _raw(rows, config, done)), done)
+    else:
+        found = aggregate(db, config.aggregate, config.without)
+        done.aggregate = found.model
+        done.reliability = _by_pseudonym(db, found.reliability)
+        sides = _sides(_pairs(stored_rows(db), found, config, Exported(done.folder)), config)
+        placed = _placed(_pairs(rows, found, config, done), sides, done)
+        WRITERS[config.format](placed, done)
+    _refuse_nothing(done, config, total)
+    if config.format == "raw":
+        _write_study(db, settings, done)
+    if config.format == "dataset":
+        write_card(settings, done)
+    _write_manifest(db, settings, done, config)
+
+
+def _refuse_nothing(done: Exported, config: ExportConfig, total: int) -> None:
+    """Raises DataError when a file that was asked for has no row."""
+    reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(done.dropped.items()))
+    left_out = f" of {total:,} comparisons (left out: {reasons or 'nothing'})"
+    if not done.files:
+        raise DataError(f"nothing to export{left_out}")
+    if config.format != "raw" and config.test_share > 0:
+        for side in ("train", "test"):
+            if not done.sides[side]:
+                raise DataError(
+                    f"no prompt falls to {side} at --test-share {config.test_share:g}"
+                    f"{left_out}: change the share, or export without it"
+                )
 
 
 def _by_pseudonym(db: Connection, values: Mapping[int, float]) -> dict[str, float]:
@@ -93,6 +106,12 @@ def _counted(rows: Iterable[Row], total: int, progress: Progress | None) -> Iter
 
 # ------------------------------------------------------------------------- rows of the store
 
+# What a judgment is beside its links, in a raw export and in the table alike.
+JUDGMENT = (
+    *("key", "kind", "answer", "strength", "left", "p", "reasons", "rationale", "report"),
+    *("active_ms", "wall_ms", "first_input_ms", "guideline", "late", "created_at"),
+)
+
 
 def stored_rows(db: Connection) -> Iterator[Row]:
     """Every comparison with its texts, origins and judgments, in order of its hash."""
@@ -103,41 +122,21 @@ def stored_rows(db: Connection) -> Iterator[Row]:
 
 
 def _some_rows(db: Connection, after: str) -> list[Row]:
-    c, response_a, response_b = s.comparison, s.response.alias(), s.response.alias()
-    query = (
-        select(
-            c,
-            s.prompt.c.messages.label("prompt_messages"),
-            response_a.c.messages.label("a_turns"),
-            response_b.c.messages.label("b_turns"),
-        )
-        .join(s.prompt, s.prompt.c.id == c.c.prompt)
-        .join(response_a, response_a.c.id == c.c.response_a)
-        .join(response_b, response_b.c.id == c.c.response_b)
-        .where(c.c.hash > after)
-        .order_by(c.c.hash)
-        .limit(BATCH)
-    )
+    c = s.comparison_text.c
+    query = select(s.comparison_text).where(c.hash > after).order_by(c.hash).limit(BATCH)
     found = db.execute(query).mappings().all()
-    if not found:
-        return []
     origins = _origins(db, {row[side] for row in found for side in ("response_a", "response_b")})
     judgments = _judgments(db, [row["id"] for row in found])
+    same = ("id", "hash", "group", "gold", "gold_since", "overlap", "columns")
     return [
-        {
-            "id": row["id"],
-            "hash": row["hash"],
+        {name: row[name] for name in same}
+        | {
             "prompt": row["prompt_messages"],
-            "response_a": row["a_turns"],
-            "response_b": row["b_turns"],
+            "response_a": row["a_messages"],
+            "response_b": row["b_messages"],
             "origins_a": origins.get(row["response_a"], []),
             "origins_b": origins.get(row["response_b"], []),
-            "group": row["group"],
-            "gold": row["gold"],
-            "gold_since": row["gold_since"],
-            "overlap": row["overlap"],
-            "place": row["place"] if row["place"] < IN_ORDER else None,
-            "columns": row["columns"],
+            "queue_position": row["queue_position"] if row["queue_position"] < IN_ORDER else None,
             "judgments": judgments.get(row["id"], []),
         }
         for row in found
@@ -163,288 +162,145 @@ def _judgments(db: Connection, comparisons: list[int]) -> dict[int, list[Row]]:
     )
     found: dict[int, list[Row]] = {}
     for row in db.execute(query).mappings():
-        found.setdefault(row["comparison"], []).append(
-            {
-                "key": row["key"],
-                "annotator": row["pseudonym"],
-                "kind": row["kind"],
-                "answer": row["answer"],
-                "strength": row["strength"],
-                "left": row["left"],
-                "reasons": row["reasons"],
-                "rationale": row["rationale"],
-                "report": row["report"],
-                "active_ms": row["active_ms"],
-                "wall_ms": row["wall_ms"],
-                "first_input_ms": row["first_input_ms"],
-                "guideline": row["guideline"],
-                "late": row["late"],
-                "supersedes": row["supersedes_key"],
-                "created_at": row["created_at"],
-            }
-        )
+        judgment = {name: row[name] for name in JUDGMENT}
+        judgment |= {"annotator": row["pseudonym"], "supersedes": row["supersedes_key"]}
+        found.setdefault(row["comparison"], []).append(judgment)
     return found
 
 
 # ------------------------------------------------------------------------------- raw
 
 
-def _write_raw(db: Connection, rows: Iterable[Row], done: Exported, config: ExportConfig) -> None:
-    """raw.jsonl, and study.json beside it: settings, guidelines and pseudonyms."""
-    written = _Writer(done, "raw.jsonl")
-    with written:
-        for row in rows:
-            kept = {name: value for name, value in row.items() if name != "id"}
-            kept["judgments"] = [
-                j for j in row["judgments"] if j["annotator"] not in config.without
-            ]
-            done.judgments += len(kept["judgments"])
-            written.write(kept)
-    people = select(
-        s.annotator.c.pseudonym, s.annotator.c.role, s.annotator.c.active, s.annotator.c.created_at
-    ).order_by(s.annotator.c.pseudonym)
+def _raw(rows: Iterable[Row], config: ExportConfig, done: Exported) -> Iterator[Row]:
+    for row in rows:
+        kept = {name: value for name, value in row.items() if name != "id"}
+        kept["judgments"] = [j for j in row["judgments"] if j["annotator"] not in config.without]
+        done.judgments += len(kept["judgments"])
+        yield kept
+
+
+def _write_study(db: Connection, settings: Mapping[str, Any], done: Exported) -> None:
+    """study.json beside raw.jsonl: settings, guidelines and pseudonyms."""
+    a = s.annotator.c
+    people = select(a.pseudonym, a.role, a.active, a.created_at).order_by(a.pseudonym)
     guidelines = select(s.guideline).order_by(s.guideline.c.version)
-    study = {
-        "settings": db.scalar(select(s.study.c.settings)),
-        "guidelines": [dict(row) for row in db.execute(guidelines).mappings()],
-        "annotators": [dict(row) for row in db.execute(people).mappings()],
-    }
-    text = json.dumps(study, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
-    (done.folder / "study.json").write_text(text, encoding="utf-8")
-    done.files["study.json"] = 1
-    done.sha256 = sha256((written.sha256 + text).encode()).hexdigest()
+    done.write_text(
+        "study.json",
+        {
+            "settings": settings,
+            "guidelines": [dict(row) for row in db.execute(guidelines).mappings()],
+            "annotators": [dict(row) for row in db.execute(people).mappings()],
+        },
+    )
 
 
 # ------------------------------------------------------------------------------- pairs
 
 
 def _pairs(
-    rows: Iterable[Row], found: Opinions, config: ExportConfig, done: Exported
+    rows: Iterable[Row], found: Aggregates, config: ExportConfig, done: Exported
 ) -> Iterator[Row]:
-    """Comparisons with an opinion, as rows that `plaudit train` takes as they are."""
+    """Comparisons with a judgment, as rows that `plaudit train` takes as they are."""
     for row in rows:
-        opinion = found.of(row["id"])
+        known = found.of(row["id"])
         if row["gold"] is not None and not config.gold:
             done.dropped["gold"] += 1
-        elif opinion is None:
+        elif known is None:
             answers = {j["answer"] for j in row["judgments"]} - {"withdrawn"}
             only = answers.pop() if len(answers) == 1 else ""
             done.dropped[only if only in ("both_bad", "skip") else "no judgment"] += 1
-        elif opinion.both_bad:
+        elif known.both_bad:
             done.dropped["both_bad"] += 1
-        elif opinion.votes < config.min_votes:
+        elif config.format == "dataset" and not _plain(row):
+            done.dropped["messages that are more than text, which pairs and raw keep"] += 1
+        elif known.judgments < config.min_votes:
             done.dropped[f"fewer than {config.min_votes} votes"] += 1
         else:
-            done.judgments += opinion.votes
-            yield {
+            done.judgments += known.judgments
+            pair = {
                 "prompt": row["prompt"],
                 "response_a": row["response_a"],
                 "response_b": row["response_b"],
-                "p": round(opinion.p, 6),
-                "votes_a": opinion.a,
-                "votes_b": opinion.b,
-                "votes_tie": opinion.tie,
-                "strength": opinion.strength,
+                "p": round(known.p, 6),
+                "aggregate": found.model,
+                "votes_a": known.a,
+                "votes_b": known.b,
+                "votes_tie": known.tie,
+                "strength": known.strength,
                 "group": row["group"],
-                "model_a": _models(row["origins_a"]),
-                "model_b": _models(row["origins_b"]),
-                **{k: v for k, v in row["columns"].items() if k not in ("model_a", "model_b")},
+                "model_a": ", ".join(origin["model"] for origin in row["origins_a"]),
+                "model_b": ", ".join(origin["model"] for origin in row["origins_b"]),
             }
+            yield pair | _columns(row["columns"], pair.keys() | MEANINGFUL)
 
 
-def _models(origins: list[Row]) -> str:
-    return ", ".join(origin["model"] for origin in origins)
+def _plain(row: Row) -> bool:
+    """Whether every message is a role and a text, which is all that the Parquet files hold."""
+    texts = (row["prompt"], row["response_a"], row["response_b"])
+    return all(
+        message.keys() == {"role", "content"} and isinstance(message["content"], str)
+        for messages in texts
+        for message in messages
+    )
 
 
-def _write_pairs(pairs: Iterable[Row], done: Exported, config: ExportConfig) -> None:
-    _write_split(((_side(pair, config), pair) for pair in pairs), done)
-
-
-def _write_trl(pairs: Iterable[Row], done: Exported, config: ExportConfig) -> None:
-    """Conversational prompt, chosen and rejected, with a margin; ties go beside.
-
-    The margin is the mean strength of graded votes, 2 |p − ½| otherwise.
-    """
-    _write_split(((_trl_file(pair, config), _trl_row(pair)) for pair in pairs), done)
-
-
-def _trl_file(pair: Row, config: ExportConfig) -> str:
-    return "ties" if pair["p"] == 0.5 else _side(pair, config)
-
-
-def _trl_row(pair: Row) -> Row:
-    if pair["p"] == 0.5:
-        return pair
-    order = ("response_a", "response_b") if pair["p"] > 0.5 else ("response_b", "response_a")
-    strength = pair["strength"]
-    margin = abs(strength) if strength else abs(2 * pair["p"] - 1)
+def _columns(columns: Mapping[str, Any], taken: set[str]) -> Row:
+    """The data's own columns; one whose name would be read as a label or a text is renamed."""
+    given = ("model_a", "model_b")  # said by the origins already
     return {
-        "prompt": pair["prompt"],
-        "chosen": pair[order[0]],
-        "rejected": pair[order[1]],
-        "margin": round(margin, 6),
-        "group": pair["group"],
+        f"column_{name}" if name in taken else name: value
+        for name, value in columns.items()
+        if name not in given
     }
 
 
-def _side(pair: Row, config: ExportConfig) -> str:
-    """train or test, by a hash of the prompt group: rows added later move none."""
-    digest = blake2b(str(pair["group"]).encode(), digest_size=8).digest()
-    return (
-        "test"
-        if int.from_bytes(digest, "little") % 10_000 < config.test_share * 10_000
-        else "train"
-    )
+def _sides(pairs: Iterable[Row], config: ExportConfig) -> list[str]:
+    """train or test, of each pair, by `data.split`; all train at 0."""
+    if not config.test_share:
+        return []
+    empty = Message("assistant", "")  # the split looks at prompts alone
+    asked = []
+    for number, pair in enumerate(pairs, start=1):
+        messages = as_messages([*pair["prompt"], *pair["response_a"][:-1]])
+        conversation = Conversation((*messages, empty))
+        source = Source("study", number)
+        asked.append(Pair(conversation, conversation, 0.5, 1.0, str(pair["group"]), source))
+    found = split(asked, config.test_share)
+    sides = np.full(len(asked), "train", dtype="<U5")
+    sides[found.test] = "test"
+    result: list[str] = sides.tolist()
+    return result
 
 
-def _write_split(rows: Iterable[tuple[str, Row]], done: Exported) -> None:
-    with ExitStack() as stack:
-        writers: dict[str, _Writer] = {}
-        for name, row in rows:
-            if name not in writers:
-                writers[name] = stack.enter_context(_Writer(done, f"{name}.jsonl"))
-            writers[name].write(row)
-    digests = [f"{name} {writer.sha256}" for name, writer in sorted(writers.items())]
-    done.sha256 = sha256("\n".join(digests).encode()).hexdigest()
-
-
-class _Writer:
-    """A JSONL file that appears whole, with its hash and count of rows."""
-
-    def __init__(self, done: Exported, name: str) -> None:
-        self._done, self._name = done, name
-        self._scratch = done.folder / f".{name}.part"
-        self._file: Any = None
-        self._digest = sha256()
-        self._rows = 0
-        self.sha256 = ""
-
-    def __enter__(self) -> _Writer:
-        self._file = self._scratch.open("wb")
-        return self
-
-    def write(self, row: Mapping[str, Any]) -> None:
-        line = json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n"
-        self._digest.update(line)
-        self._file.write(line)
-        self._rows += 1
-
-    def __exit__(self, kind: Any, *_: object) -> None:
-        self._file.close()
-        if kind is not None:
-            self._scratch.unlink(missing_ok=True)
-            return
-        os.replace(self._scratch, self._done.folder / self._name)
-        self.sha256 = self._digest.hexdigest()
-        self._done.files[self._name] = self._rows
-
-
-# ----------------------------------------------------------------------- data set folder
-
-
-def _write_dataset(pairs: Iterable[Row], done: Exported, config: ExportConfig) -> None:
-    """data/train.parquet and data/test.parquet with a README card, as the hub lays them out."""
-    pa, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    message = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
-    columns = [("prompt", message), ("response_a", message), ("response_b", message)]
-    columns += [("p", pa.float64()), *((f"votes_{v}", pa.int64()) for v in ("a", "b", "tie"))]
-    columns += [("strength", pa.float64())]
-    columns += [(name, pa.string()) for name in ("group", "model_a", "model_b", "columns")]
-    schema = pa.schema(columns)
-    names = set(schema.names)
-    (done.folder / "data").mkdir(exist_ok=True)
-    digest = sha256()
-    with ExitStack() as stack:
-        writers: dict[str, Any] = {}
-        waiting: dict[str, list[Row]] = {}
-
-        def flush(side: str) -> None:
-            path = done.folder / "data" / f"{side}.parquet"
-            if side not in writers:
-                writers[side] = stack.enter_context(parquet.ParquetWriter(path, schema))
-            writers[side].write_table(pa.Table.from_pylist(waiting.pop(side), schema=schema))
-
-        for pair in pairs:
-            digest.update(json.dumps(pair, sort_keys=True).encode())
-            row = {name: pair[name] for name in pair if name in names}
-            others = {name: pair[name] for name in pair if name not in names}
-            row["columns"] = json.dumps(others, sort_keys=True)
-            side = _side(pair, config)
-            waiting.setdefault(side, []).append(row)
-            name = f"data/{side}.parquet"
-            done.files[name] = done.files.get(name, 0) + 1
-            if len(waiting[side]) == BATCH:
-                flush(side)
-        for side in list(waiting):
-            flush(side)
-    done.sha256 = digest.hexdigest()
-
-
-def _card(settings: Mapping[str, Any], done: Exported) -> str:
-    files = "\n".join(
-        f"  - split: {Path(name).stem}\n    path: {name}" for name in sorted(done.files)
-    )
-    counts = "\n".join(f"| `{name}` | {rows:,} |" for name, rows in sorted(done.files.items()))
-    dropped = ", ".join(f"{name}: {count:,}" for name, count in sorted(done.dropped.items()))
-    licences = ", ".join(
-        f"{name.removeprefix('license_')}: {settings.get(name) or 'not stated'}"
-        for name in ("license_prompts", "license_responses", "license_judgments")
-    )
-    return f"""---
-task_categories:
-- text-ranking
-tags:
-- preference
-- reward-model
-configs:
-- config_name: default
-  data_files:
-{files}
----
-
-# {settings.get("name")}
-
-Pairwise human preferences: a prompt, two responses, how many people preferred each, and `p`, the
-probability that `response_a` is better ({done.probability}). The question asked:
-“{settings.get("question")}”
-
-| file | pairs |
-|---|---|
-{counts}
-
-Judgments: {done.judgments:,}. Left out: {dropped or "nothing"}. Annotators are not named here.
-The order of the two responses says nothing: it is that of their hashes. Splits are by prompt group.
-
-Licences: {licences}.
-
-Content SHA-256: `{done.sha256}`. Written by plaudit {__version__}.
-"""
+def _placed(pairs: Iterable[Row], sides: list[str], done: Exported) -> Iterator[tuple[Row, str]]:
+    for number, pair in enumerate(pairs):
+        side = sides[number] if sides else "train"
+        done.sides[side] += 1
+        yield pair, side
 
 
 # ---------------------------------------------------------------------------- manifest
 
 
-def _write_manifest(db: Connection, done: Exported, config: ExportConfig) -> None:
-    settings = db.scalar(select(s.study.c.settings)) or {}
-    version = db.scalar(select(func.max(s.guideline.c.version)))
+def _write_manifest(
+    db: Connection, settings: Mapping[str, Any], done: Exported, config: ExportConfig
+) -> None:
     manifest = {
         "plaudit": __version__,
         "study": settings.get("name"),
         "question": settings.get("question"),
         "filters": asdict(config),
-        "probability": done.probability or None,
+        "aggregate": done.aggregate or None,
         "annotator_reliability": done.reliability or None,
         "files": done.files,
         "judgments": done.judgments,
         "left_out": dict(sorted(done.dropped.items())),
-        "guideline_version": version,
+        "guideline_version": db.scalar(select(func.max(s.guideline.c.version))),
         "licences": {
             name: settings.get(f"license_{name}") or None
             for name in ("prompts", "responses", "judgments")
         },
         "sha256": done.sha256,
     }
-    if config.format == "dataset":
-        (done.folder / "README.md").write_text(_card(settings, done), encoding="utf-8")
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
     (done.folder / "manifest.json").write_text(text, encoding="utf-8")

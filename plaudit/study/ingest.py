@@ -1,7 +1,8 @@
 """Rows of DATA to comparisons of a study, in batches that are each whole or not there.
 
 Texts are stored once, by content. Adding the same data again adds nothing: prompts, responses,
-comparisons and imported labels are all known by their content.
+comparisons and imported labels are all known by their content. Labels are those of
+`Slate.preferences`, as in training.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import combinations, islice
 from typing import Any
 
@@ -22,13 +24,19 @@ from plaudit.study import schema as s
 from plaudit.study.accounts import IMPORTED, new_annotator
 from plaudit.study.database import upsert
 from plaudit.study.privacy import MODELS, PII, find, mask
-from plaudit.types import Message, Messages, Origin, Slate, content_id, messages_id
-
-__all__ = ["Added", "Question", "Verdict", "add_batch", "questions"]
+from plaudit.types import (
+    Messages,
+    Origin,
+    Preference,
+    Slate,
+    as_messages,
+    content_id,
+    messages_id,
+)
 
 BATCH = 500
-MOST_VOTES = 1000  # imported for one comparison
-IN_ORDER = 1 << 40  # places below are asked in order, those above in a random one
+MOST_VOTES = 1000  # rows of one comparison; more are imported as their share
+IN_ORDER = 1 << 40  # queue positions below are asked in order, those above in a random one
 
 
 @dataclass
@@ -50,17 +58,32 @@ class Added:
     def drop(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
+    def merge(self, batch: Added) -> None:
+        """Count what a transaction did, once it is done: one that is run again counts once."""
+        self.comparisons += batch.comparisons
+        self.known += batch.known
+        self.labels += batch.labels
+        self.seen.update(batch.seen)
+        for reason, count in batch.dropped.items():
+            self.drop(reason, count)
+
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Label:
     """A label that came with the data, in the question's own orientation."""
 
     answer: str  # a, b, tie, both_bad, skip
     count: int = 1
     strength: int | None = None
+    p: float | None = None  # where the data says how probable a is, not what somebody answered
+
+    def turned(self) -> Label:
+        """The label with a and b exchanged."""
+        other = {"a": "b", "b": "a"}.get(self.answer, self.answer)
+        return replace(self, answer=other, p=None if self.p is None else 1.0 - self.p)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Question:
     """A comparison to add, in canonical orientation, with its labels."""
 
@@ -71,9 +94,9 @@ class Question:
     origins_b: tuple[Origin, ...]
     group: str
     columns: Mapping[str, Any]
-    verdicts: tuple[Verdict, ...] = ()
+    labels: tuple[Label, ...] = ()
 
-    @property
+    @cached_property
     def hashes(self) -> tuple[str, str, str]:
         return messages_id(self.prompt), messages_id(self.a), messages_id(self.b)
 
@@ -81,6 +104,19 @@ class Question:
     def hash(self) -> str:
         """As `types.Comparison.id`."""
         return content_id(*self.hashes)
+
+    def canonical(self) -> Question:
+        """The question with the response of the smaller hash as a."""
+        if self.hashes[1] <= self.hashes[2]:
+            return self
+        return replace(
+            self,
+            a=self.b,
+            b=self.a,
+            origins_a=self.origins_b,
+            origins_b=self.origins_a,
+            labels=tuple(label.turned() for label in self.labels),
+        )
 
 
 # ------------------------------------------------------------------------ slates to questions
@@ -94,13 +130,17 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
         pairs = list(PAIRINGS[config.pairing](len(slate.responses), slate.prompt_id()))
         if not pairs:
             added.drop("only one response")
+        known = {(i, j): said for i, j, said in slate.preferences()}
         for i, j in pairs:
-            if slate.responses[i] == slate.responses[j]:
+            first, second = slate.responses[i], slate.responses[j]
+            if messages_id(first) == messages_id(second):
                 added.drop("identical responses")
-            elif not (slate.responses[i][-1].text.strip() or slate.responses[j][-1].text.strip()):
+            elif _says_nothing(first) and _says_nothing(second):
                 added.drop("both responses empty")
             else:
-                yield _question(slate, i, j, config)
+                said = known.get((i, j))
+                labels = () if config.labels == "ignore" else _labels(slate, said, added)
+                yield _question(slate, i, j, labels).canonical()
 
 
 def _all(count: int, _prompt: str) -> Iterable[tuple[int, int]]:
@@ -109,16 +149,22 @@ def _all(count: int, _prompt: str) -> Iterable[tuple[int, int]]:
 
 def _ring(count: int, _prompt: str) -> Iterable[tuple[int, int]]:
     """Each response with the next: K comparisons instead of K(K-1)/2, and every response in two."""
-    return _all(count, "") if count < 4 else [(i, (i + 1) % count) for i in range(count)]
+    neighbours = [(i, i + 1) for i in range(count - 1)]
+    return neighbours if count < 3 else [*neighbours, (0, count - 1)]
 
 
 def _one(count: int, prompt: str) -> Iterable[tuple[int, int]]:
-    """One pair a prompt, drawn by the prompt's hash."""
+    """One pair per prompt, drawn by the prompt's hash."""
     every = list(combinations(range(count), 2))
     return [every[int(prompt[:8], 16) % len(every)]] if every else []
 
 
-PAIRINGS = {"all": _all, "ring": _ring, "one": _one}
+PAIRINGS = {"all": _all, "ring": _ring, "one": _one}  # each gives (i, j) with i < j
+
+
+def _says_nothing(messages: Messages) -> bool:
+    last = messages[-1]
+    return not last.text.strip() and isinstance(last.content, str) and not last.fields
 
 
 def _privately(slate: Slate, config: AddConfig, added: Added) -> Slate:
@@ -153,25 +199,28 @@ def storable(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def storable_turns(messages: Messages) -> Messages:
-    """The messages with storable texts."""
-    return tuple(Message(message.role, storable(message.text)) for message in messages)
+def stored_messages(messages: Messages) -> list[dict[str, Any]]:
+    """Messages as they are stored."""
+    return [message.to_dict() for message in messages]
 
 
 def _storable(slate: Slate) -> Slate:
+    """The slate as it will be read back from the store, so that its hashes are those of there."""
+
+    def read_back(messages: Messages) -> Messages:
+        return as_messages(storable(stored_messages(messages)))
+
     return replace(
         slate,
-        prompt=storable_turns(slate.prompt),
-        responses=tuple(map(storable_turns, slate.responses)),
+        prompt=read_back(slate.prompt),
+        responses=tuple(map(read_back, slate.responses)),
         origins=tuple(o and Origin(storable(o.model), storable(o.sampling)) for o in slate.origins),
         group=storable(slate.group),
-        columns=storable(slate.columns),
+        columns=storable(slate.columns) | ({"tools": storable(slate.tools)} if slate.tools else {}),
     )
 
 
-def _question(slate: Slate, i: int, j: int, config: AddConfig) -> Question:
-    if messages_id(slate.responses[i]) > messages_id(slate.responses[j]):
-        i, j = j, i
+def _question(slate: Slate, i: int, j: int, labels: tuple[Label, ...]) -> Question:
     origins = slate.origins or (None,) * len(slate.responses)
     of_i, of_j = origins[i], origins[j]
     return Question(
@@ -182,32 +231,26 @@ def _question(slate: Slate, i: int, j: int, config: AddConfig) -> Question:
         (of_j,) if of_j else (),
         slate.group or slate.prompt_id(),
         slate.columns,
-        () if config.labels == "ignore" else tuple(_verdicts(slate, i, j)),
+        labels,
     )
 
 
-def _verdicts(slate: Slate, i: int, j: int) -> Iterator[Verdict]:
-    """What the slate's labels say of responses i and j, with i as a."""
+def _labels(slate: Slate, known: Preference | None, added: Added) -> tuple[Label, ...]:
+    """What the slate says of a pair: its preference, as votes where they are what says it."""
     if slate.verdict in ("both_bad", "skip"):
-        yield Verdict(str(slate.verdict))
-    elif slate.votes is not None and any(slate.votes):
-        first, second, tie = slate.votes
-        counts = {"a": first if i < j else second, "b": second if i < j else first, "tie": tie}
-        # Each vote is a row: shares of a huge electorate are kept, its size is not.
-        scale = min(1.0, MOST_VOTES / max(sum(counts.values()), 1))
-        for answer, votes in counts.items():
-            if round(votes * scale) > 0:
-                yield Verdict(answer, round(votes * scale))
-    elif (known := slate.preference(i, j)) is not None:
-        yield Verdict(_answer(known.p), 1, _strength(slate))
-
-
-def _answer(p: float) -> str:
-    return "tie" if p == 0.5 else "a" if p > 0.5 else "b"
-
-
-def _strength(slate: Slate) -> int | None:
-    return None if slate.strength is None else max(1, min(3, round(abs(slate.strength))))
+        return (Label(str(slate.verdict)),)
+    if known is None:
+        return ()
+    if known.why == "votes" and slate.votes is not None:
+        if all(float(n).is_integer() for n in slate.votes) and sum(slate.votes) <= MOST_VOTES:
+            counts = zip(("a", "b", "tie"), slate.votes, strict=True)
+            return tuple(Label(answer, int(n)) for answer, n in counts if n)
+    elif slate.votes is not None and sum(slate.votes) > 0:
+        added.drop("votes of rows that also have p: p is what counts", int(sum(slate.votes)))
+    strength = None if slate.strength is None else max(1, min(3, round(abs(slate.strength))))
+    answer = "tie" if known.p == 0.5 else "a" if known.p > 0.5 else "b"
+    soft = known.p if known.why in ("p", "votes") else None
+    return (Label(answer, 1, strength if answer != "tie" else None, soft),)
 
 
 # ---------------------------------------------------------------------- questions to the store
@@ -226,18 +269,96 @@ def batches(items: Iterable[Any], size: int = BATCH) -> Iterator[list[Any]]:
         yield part
 
 
-def by_hash(db: Connection, table: Table, hashes: Iterable[str]) -> dict[str, int]:
-    """Ids by content hash."""
+def ids_by(db: Connection, column: Any, values: Iterable[str]) -> dict[str, int]:
+    """Row ids by a unique column, such as the content hash, of the rows that are there."""
     found: dict[str, int] = {}
-    for part in batches(sorted(set(hashes))):
-        query = select(table.c.hash, table.c.id).where(table.c.hash.in_(part))
-        found.update((row.hash, row.id) for row in db.execute(query))
+    for part in batches(sorted(set(values))):
+        query = select(column, column.table.c.id).where(column.in_(part))
+        found.update((value, key) for value, key in db.execute(query))
     return found
 
 
-def stored_messages(messages: Messages) -> list[dict[str, Any]]:
-    """Messages as they are stored."""
-    return [message.to_dict() for message in messages]
+def add_batch(
+    db: Connection,
+    batch: Sequence[Question],
+    config: AddConfig,
+    overlap: int,
+    seen: Mapping[tuple[str, str], int],
+) -> Added:
+    """Add some hundred questions in the caller's transaction; `seen` are the labels before."""
+    added = Added()
+    comparisons = add_comparisons(db, batch, overlap, config.in_order, added)
+    if config.labels == "gold":
+        _set_gold(db, batch, comparisons, added)
+    elif config.labels == "import":
+        _import_labels(db, batch, comparisons, seen, added)
+    return added
+
+
+def add_comparisons(
+    db: Connection, batch: Sequence[Question], overlap: int, in_order: bool, added: Added
+) -> dict[str, int]:
+    """Prompts, responses, origins and comparisons of a batch; ids of the comparisons by hash."""
+    texts = [{"hash": q.hashes[0], "messages": stored_messages(q.prompt)} for q in batch]
+    insert_new(db, s.prompt, texts)
+    prompts = ids_by(db, s.prompt.c.hash, (q.hashes[0] for q in batch))
+    responses = _add_responses(db, batch, prompts)
+    known = ids_by(db, s.comparison.c.hash, (q.hash for q in batch))
+    start = _next_position(db) if in_order else 0
+    rows = []
+    for number, question in enumerate(batch):
+        key, prompt = question.hash, prompts[question.hashes[0]]
+        rows.append(
+            {
+                "hash": key,
+                "prompt": prompt,
+                "response_a": responses[prompt, question.hashes[1]],
+                "response_b": responses[prompt, question.hashes[2]],
+                "queue_position": start + number if in_order else IN_ORDER + int(key[:13], 16),
+                "overlap": overlap,
+                "slots": overlap,
+                "group": question.group,
+                "columns": dict(question.columns),
+            }
+        )
+    insert_new(db, s.comparison, rows)
+    ids = ids_by(db, s.comparison.c.hash, (q.hash for q in batch))
+    new = len(ids) - len(known)
+    added.comparisons += new
+    added.known += len(batch) - new
+    return ids
+
+
+def _add_responses(
+    db: Connection, batch: Sequence[Question], prompts: Mapping[str, int]
+) -> dict[tuple[int, str], int]:
+    """Responses with their origins; ids by prompt and hash."""
+    sides = [
+        (prompts[q.hashes[0]], key, messages, origins)
+        for q in batch
+        for key, messages, origins in (
+            (q.hashes[1], q.a, q.origins_a),
+            (q.hashes[2], q.b, q.origins_b),
+        )
+    ]
+    insert_new(db, s.response, [{"prompt": p, "hash": h, **_text(t)} for p, h, t, _ in sides])
+    ids: dict[tuple[int, str], int] = {}
+    for part in batches(sorted(set(prompts.values()))):
+        r = s.response.c
+        query = select(r.prompt, r.hash, r.id).where(r.prompt.in_(part))
+        ids.update(((row.prompt, row.hash), row.id) for row in db.execute(query))
+    rows = [
+        {
+            "response": ids[p, h],
+            "model": origin.model,
+            "sampling": dict(origin.sampling),
+            "hash": content_id(origin.model, json.dumps(origin.sampling, sort_keys=True)),
+        }
+        for p, h, _, origins in sides
+        for origin in origins
+    ]
+    insert_new(db, s.origin, rows)
+    return ids
 
 
 def _text(messages: Messages) -> dict[str, Any]:
@@ -250,102 +371,18 @@ def _text(messages: Messages) -> dict[str, Any]:
     }
 
 
-def add_batch(
-    db: Connection, batch: Sequence[Question], config: AddConfig, overlap: int, added: Added
-) -> list[int]:
-    """Add some hundred questions in the caller's transaction; returns the comparisons' ids."""
-    comparisons = add_comparisons(db, batch, overlap, config.in_order, added)
-    if config.labels == "gold":
-        _set_gold(db, batch, comparisons, added)
-    elif config.labels == "import":
-        _import_labels(db, batch, comparisons, added)
-    return [comparisons[question.hash] for question in batch]
-
-
-def add_comparisons(
-    db: Connection, batch: Sequence[Question], overlap: int, in_order: bool, added: Added
-) -> dict[str, int]:
-    """Prompts, responses, origins and comparisons of a batch; ids of the comparisons by hash."""
-    now = time.time()
-    hashes = [question.hashes for question in batch]
-    insert_new(
-        db,
-        s.prompt,
-        [
-            {"hash": h[0], "messages": stored_messages(q.prompt)}
-            for q, h in zip(batch, hashes, strict=True)
-        ],
-    )
-    prompts = by_hash(db, s.prompt, (h[0] for h in hashes))
-    sides = [
-        (prompts[h[0]], key, messages, origins)
-        for q, h in zip(batch, hashes, strict=True)
-        for key, messages, origins in ((h[1], q.a, q.origins_a), (h[2], q.b, q.origins_b))
-    ]
-    insert_new(db, s.response, [{"prompt": p, "hash": h, **_text(t)} for p, h, t, _ in sides])
-    responses = _response_ids(db, set(prompts.values()))
-    insert_new(
-        db,
-        s.origin,
-        [
-            {
-                "response": responses[p, h],
-                "model": origin.model,
-                "sampling": dict(origin.sampling),
-                "hash": content_id(origin.model, json.dumps(origin.sampling, sort_keys=True)),
-            }
-            for p, h, _, origins in sides
-            for origin in origins
-        ],
-    )
-    known = by_hash(db, s.comparison, (q.hash for q in batch))
-    start = _next_place(db) if in_order else 0
-    rows = []
-    for number, (question, (prompt, a, b)) in enumerate(zip(batch, hashes, strict=True)):
-        key = question.hash
-        rows.append(
-            {
-                "hash": key,
-                "prompt": prompts[prompt],
-                "response_a": responses[prompts[prompt], a],
-                "response_b": responses[prompts[prompt], b],
-                "place": start + number if in_order else IN_ORDER + int(key[:13], 16),
-                "overlap": overlap,
-                "slots": overlap,
-                "reopened": False,
-                "group": question.group,
-                "columns": dict(question.columns),
-                "created_at": now,
-            }
-        )
-    insert_new(db, s.comparison, rows)
-    ids = by_hash(db, s.comparison, (q.hash for q in batch))
-    new = len(ids) - len(known)
-    added.comparisons += new
-    added.known += len(batch) - new
-    return ids
-
-
-def _response_ids(db: Connection, prompts: set[int]) -> dict[tuple[int, str], int]:
-    found: dict[tuple[int, str], int] = {}
-    for part in batches(sorted(prompts)):
-        query = select(s.response.c.prompt, s.response.c.hash, s.response.c.id)
-        rows = db.execute(query.where(s.response.c.prompt.in_(part)))
-        found.update(((row.prompt, row.hash), row.id) for row in rows)
-    return found
-
-
-def _next_place(db: Connection) -> int:
-    highest = select(func.max(s.comparison.c.place)).where(s.comparison.c.place < IN_ORDER)
-    return (db.scalar(highest) or 0) + 1
+def _next_position(db: Connection) -> int:
+    position = s.comparison.c.queue_position
+    return (db.scalar(select(func.max(position)).where(position < IN_ORDER)) or 0) + 1
 
 
 def _set_gold(
     db: Connection, batch: Sequence[Question], ids: Mapping[str, int], added: Added
 ) -> None:
     for question in batch:
-        answers = {verdict.answer for verdict in question.verdicts}
-        if len(answers) != 1 or not answers <= {"a", "b", "tie"}:
+        answers = {label.answer for label in question.labels}
+        sure = all(label.p in (None, 0.0, 0.5, 1.0) for label in question.labels)
+        if len(answers) != 1 or not answers <= {"a", "b", "tie"} or not sure:
             added.drop("no certain answer, not made gold")
             continue
         # Gold is mixed in by its own rate, so it leaves the queue of open questions.
@@ -358,50 +395,40 @@ def _set_gold(
 
 
 def _import_labels(
-    db: Connection, batch: Sequence[Question], ids: Mapping[str, int], added: Added
+    db: Connection,
+    batch: Sequence[Question],
+    ids: Mapping[str, int],
+    seen: Mapping[tuple[str, str], int],
+    added: Added,
 ) -> None:
+    if not any(question.labels for question in batch):
+        return
+    person, now = imported_annotator(db), time.time()
     rows: list[dict[str, Any]] = []
-    person = imported_annotator(db) if any(q.verdicts for q in batch) else 0
     for question in batch:
-        for verdict in question.verdicts:
-            for _ in range(verdict.count):
-                name = (question.hash, verdict.answer)
+        for label in question.labels:
+            name = question.hash, label.answer if label.p is None else f"p={label.p:.9f}"
+            for _ in range(label.count):
                 added.seen[name] += 1
+                number = seen.get(name, 0) + added.seen[name]
                 rows.append(
                     {
-                        **NO_JUDGMENT,
-                        "key": "imported:" + content_id(*name, str(added.seen[name])),
+                        "key": "imported:" + content_id(*name, str(number)),
                         "comparison": ids[question.hash],
                         "annotator": person,
                         "kind": "imported",
-                        "answer": verdict.answer,
-                        "strength": verdict.strength,
-                        "created_at": time.time(),
+                        "answer": label.answer,
+                        "strength": label.strength,
+                        "p": label.p,
+                        "created_at": now,
                     }
                 )
-    before = db.scalar(select(func.max(s.judgment.c.id))) or 0
+    known = ids_by(db, s.judgment.c.key, (row["key"] for row in rows))
     insert_new(db, s.judgment, rows)
-    new = select(func.count()).where(s.judgment.c.id > before)
-    added.labels += (db.scalar(new) or 0) if rows else 0
+    added.labels += len(rows) - len(known)
 
 
 def imported_annotator(db: Connection) -> int:
     """The annotator of labels that came with data."""
     found = db.scalar(select(s.annotator.c.id).where(s.annotator.c.pseudonym == IMPORTED))
     return found or new_annotator(db, IMPORTED, IMPORTED).id
-
-
-NO_JUDGMENT: dict[str, Any] = {
-    "assignment": None,
-    "strength": None,
-    "left": None,
-    "reasons": [],
-    "rationale": "",
-    "report": "",
-    "active_ms": None,
-    "wall_ms": None,
-    "first_input_ms": None,
-    "guideline": None,
-    "late": False,
-    "supersedes": None,
-}

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from plaudit.types import Message, Messages
-
-__all__ = ["MODELS", "PII", "find", "mask"]
 
 PII: dict[str, re.Pattern[str]] = {
     "e-mail": re.compile(r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)*\.[A-Za-z]{2,}\b"),
@@ -52,26 +52,36 @@ MODELS: dict[str, re.Pattern[str]] = {
 
 def find(messages: Messages, patterns: dict[str, re.Pattern[str]]) -> Counter[str]:
     """How often each kind occurs in the messages."""
-    found: Counter[str] = Counter()
-    _replaced(messages, patterns, found)
-    return found
+    return _masked(messages, patterns)[1]
 
 
 def mask(messages: Messages, patterns: dict[str, re.Pattern[str]]) -> Messages:
-    """The messages with every find replaced by its kind."""
-    return _replaced(messages, patterns, Counter())
+    """The messages with every find replaced by its kind, in texts and tool calls alike."""
+    return _masked(messages, patterns)[0]
 
 
-def _replaced(
-    messages: Iterable[Message], patterns: dict[str, re.Pattern[str]], found: Counter[str]
-) -> Messages:
-    masked = []
-    for message in messages:
-        content = message.text
-        for kind, pattern in patterns.items():
-            content = pattern.sub(partial(_mark, kind=kind, found=found), content)
-        masked.append(Message(message.role, content))
-    return tuple(masked)
+def _masked(
+    messages: Messages, patterns: dict[str, re.Pattern[str]]
+) -> tuple[Messages, Counter[str]]:
+    found: Counter[str] = Counter()
+
+    def masked(value: Any) -> Any:
+        if isinstance(value, str):
+            for kind, pattern in patterns.items():
+                value = pattern.sub(partial(_mark, kind=kind, found=found), value)
+            return value
+        if isinstance(value, Mapping):
+            return {name: masked(inner) for name, inner in value.items()}
+        return [*map(masked, value)] if isinstance(value, (list, tuple)) else value
+
+    def content(message: Message) -> Any:
+        if isinstance(message.content, str):
+            return masked(message.content)
+        # The data of an image or a sound is no text: digits in it are no card number.
+        return tuple(masked(p) if p["type"] == "text" else p for p in message.content)
+
+    done = tuple(replace(m, content=content(m), fields=masked(m.fields)) for m in messages)
+    return done, found
 
 
 def _mark(match: re.Match[str], *, kind: str, found: Counter[str]) -> str:

@@ -1,7 +1,8 @@
 """How far the judgments can be trusted: what the owner's pages show.
 
-`assess` turns Ballots into numbers; `Watch` does so in a thread, every few seconds while there is
-something new, so that a page costs the same with a hundred judgments or a million.
+`assess` turns a JudgmentTable into numbers; `OverviewUpdater` does so in a thread, every few
+seconds while there is something new, so that a page costs the same with a hundred judgments or a
+million.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, select
+from sqlalchemy import select
 
 from plaudit.config import StudySettings
 from plaudit.statistics.aggregation import probabilities
 from plaudit.statistics.agreement import Agreement, agreement
 from plaudit.statistics.annotator_quality import (
     Retests,
+    Run,
     below_floor,
     consistency,
     gold_accuracy,
@@ -31,31 +33,22 @@ from plaudit.statistics.annotator_quality import (
     too_fast,
 )
 from plaudit.statistics.intervals import Interval
-from plaudit.study import schema as s
-from plaudit.study.consensus import (
-    BOTH_BAD,
-    RESOLUTION,
-    RETEST,
-    SKIP,
-    TIE,
-    VOTE,
-    Ballots,
-)
+from plaudit.study import judgment_table as codes
 from plaudit.study.database import Database
+from plaudit.study.judgment_table import Integers, JudgmentTable, Mask
+from plaudit.study.schema import progress
 from plaudit.study.study import settings_of
-
-__all__ = ["AnnotatorFacts", "Overview", "Watch", "assess"]
 
 SAMPLE = 20_000  # comparisons that agreement is computed on, the newest
 MODEL_SAMPLE = 5_000  # those that the annotator model is fitted on, in about a second
 QUEUE = 200
 UNLIKELY = 0.001
-Mask = NDArray[np.bool_]
+UNKNOWN = Interval(float("nan"), float("nan"), float("nan"), 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotatorFacts:
-    """One annotator's conduct; intervals are NaN where nothing is known."""
+    """One annotator's quality; intervals are NaN where nothing is known."""
 
     id: int
     votes: int
@@ -77,8 +70,8 @@ class Overview:
     at: float = 0.0
     comparisons: int = 0
     judged: int = 0  # comparisons with a vote
-    complete: int = 0  # comparisons with all the opinions asked for
-    asked: int = 0  # opinions still asked for
+    complete: int = 0  # comparisons with all the judgments asked for
+    remaining: int = 0  # judgments still asked for
     answers: Mapping[str, int] = field(default_factory=dict)
     last_hour: int = 0
     last_day: int = 0
@@ -95,63 +88,59 @@ class Overview:
 
 
 def assess(
-    ballots: Ballots, counts: Mapping[str, int], settings: StudySettings, now: float
+    table: JudgmentTable, counts: Mapping[str, int], settings: StudySettings, now: float
 ) -> Overview:
     """Everything the owner's pages show."""
-    stands = ballots.stands
-    gold = ballots.gold
-    vote = stands & (ballots.kind == VOTE)
-    counted = vote & ~gold
-    judged = np.unique(ballots.comparison[counted & (ballots.answer != SKIP)])
+    rows, stands = table.rows, table.stands
+    vote = stands & (rows["kind"] == codes.VOTE)
+    counted = vote & ~table.gold
+    judged = np.unique(rows["comparison"][counted & (rows["answer"] != codes.SKIP)])
     sample, model_sample = (
-        counted & np.isin(ballots.comparison, judged[-size:]) for size in (SAMPLE, MODEL_SAMPLE)
+        counted & np.isin(rows["comparison"], judged[-size:]) for size in (SAMPLE, MODEL_SAMPLE)
     )
-    queue, disagreements = _queue(ballots, counted, stands)
-    annotators = _annotators(ballots, vote, model_sample, gold, settings)
-    recent = ballots.created_at[vote]
-    on_left = counted & (ballots.value * ballots.side > 0)
-    on_right = counted & (ballots.value * ballots.side < 0)
-    answers = {"left": on_left, "right": on_right} | {
-        name: counted & (ballots.answer == code)
-        for name, code in (("tie", TIE), ("both_bad", BOTH_BAD), ("skip", SKIP))
+    resolved = np.unique(rows["comparison"][stands & (rows["kind"] == codes.RESOLUTION)])
+    queue, disagreements = _queue(rows[counted & (rows["answer"] < codes.TIE)], resolved)
+    annotators = _annotators(table, vote, model_sample, settings)
+    recent = rows["created_at"][vote]
+    toward = table.value * rows["side"]
+    answers = {"left": counted & (toward > 0), "right": counted & (toward < 0)} | {
+        name: counted & (rows["answer"] == code)
+        for name, code in (("tie", codes.TIE), ("both_bad", codes.BOTH_BAD), ("skip", codes.SKIP))
     }
     return Overview(
         at=now,
         comparisons=counts["comparisons"],
         judged=len(judged),
         complete=counts["complete"],
-        asked=counts["asked"],
+        remaining=counts["remaining"],
         answers={name: int(mask.sum()) for name, mask in answers.items()},
         last_hour=int((recent > now - 3600).sum()),
         last_day=int((recent > now - 86400).sum()),
         by_day=_by_day(recent, now),
-        retests=int((stands & (ballots.kind == RETEST)).sum()),
+        retests=int((stands & (rows["kind"] == codes.RETEST)).sum()),
         gold=counts["gold"],
-        agreement=_agreement(ballots, sample),
+        agreement=_agreement(table, sample),
         annotators=annotators,
         queue=queue,
         disagreements=disagreements,
-        resolved=len(np.unique(ballots.comparison[stands & (ballots.kind == RESOLUTION)])),
+        resolved=len(resolved),
         alarms=_alarms(annotators, recent, now),
         sampled=len(judged) > SAMPLE,
     )
 
 
-def _agreement(ballots: Ballots, sample: Mask) -> Agreement | None:
-    votes, _, _ = ballots.votes(sample)
+def _agreement(table: JudgmentTable, sample: Mask) -> Agreement | None:
+    votes, _, _ = table.votes(sample)
     several = votes.counts().sum(axis=1) >= 2
     return agreement(votes) if several.any() else None
 
 
-def _queue(ballots: Ballots, counted: Mask, stands: Mask) -> tuple[list[int], int]:
+def _queue(strict: NDArray[np.void], resolved: Integers) -> tuple[list[int], int]:
     """Comparisons with votes for both sides and no resolution, the most divided first."""
-    strict = counted & (ballots.answer < TIE)
-    comparisons, at = np.unique(ballots.comparison[strict], return_inverse=True)
-    a = np.bincount(at, ballots.answer[strict] == 0, len(comparisons))
+    comparisons, at = np.unique(strict["comparison"], return_inverse=True)
+    a = np.bincount(at, strict["answer"] == codes.A, len(comparisons))
     total = np.bincount(at, minlength=len(comparisons))
-    divided = (a > 0) & (a < total)
-    resolved = np.unique(ballots.comparison[stands & (ballots.kind == RESOLUTION)])
-    divided &= ~np.isin(comparisons, resolved)
+    divided = (a > 0) & (a < total) & ~np.isin(comparisons, resolved)
     doubt = np.abs(a / np.maximum(total, 1) - 0.5)
     order = np.lexsort((comparisons, -total, doubt))
     order = order[divided[order]]
@@ -159,106 +148,110 @@ def _queue(ballots: Ballots, counted: Mask, stands: Mask) -> tuple[list[int], in
 
 
 def _annotators(
-    ballots: Ballots, vote: Mask, sample: Mask, gold: Mask, settings: StudySettings
+    table: JudgmentTable, vote: Mask, sample: Mask, settings: StudySettings
 ) -> list[AnnotatorFacts]:
     """Facts of everyone who has voted, the busiest first."""
-    people, member = np.unique(ballots.annotator, return_inverse=True)
+    rows = table.rows
+    people, member = np.unique(rows["annotator"], return_inverse=True)
     count = len(people)
-    if not count:
-        return []
-    said = vote & (ballots.answer <= BOTH_BAD)
-    n = np.bincount(member[said], minlength=count)
-    skips = np.bincount(member[vote & (ballots.answer == SKIP)], minlength=count)
-    ties = np.bincount(member[said & (ballots.answer == TIE)], minlength=count)
-    everyone, items, voters = ballots.votes(said & ~gold)
-    at = np.searchsorted(people, voters)
-    bias = dict(zip(at.tolist(), left_bias(everyone), strict=True)) if len(items) else {}
-    runs = dict(zip(at.tolist(), longest_runs(everyone), strict=True)) if len(items) else {}
-    lengths = (
-        dict(zip(at.tolist(), length_bias(everyone).coefficient, strict=True)) if len(items) else {}
+    said = vote & (rows["answer"] <= codes.BOTH_BAD)
+    n, skips, ties = (
+        np.bincount(member[mask], minlength=count)
+        for mask in (
+            said,
+            vote & (rows["answer"] == codes.SKIP),
+            said & (rows["answer"] == codes.TIE),
+        )
     )
-    tested = said & ballots.tests & (ballots.answer <= TIE)
-    expected = ballots.expected(ballots.comparison[tested])
-    passed = gold_passed(np.sign(ballots.value[tested]), np.sign(expected), 0)
-    accuracy = gold_accuracy(member[tested], passed, count)
-    steady = consistency(_retests(ballots, said, member), count)
-    fast = too_fast(
-        member[said],
-        ballots.active_seconds[said],
-        ballots.shorter_words(ballots.comparison[said]),
-        count,
-    )
-    reliability = _reliability(ballots, sample, people)
-    active = ballots.active_seconds
+    bias, runs, lengths = _habits(table, said)
+    accuracy = _gold_accuracy(table, said, member, count)
+    steady = consistency(_retests(table, said, member), count)
+    seconds = np.where(rows["active_ms"] < 0, np.nan, rows["active_ms"] / 1000)
+    facts_of = table.facts(rows["comparison"][said])
+    shorter = np.minimum(facts_of["a_words"], facts_of["b_words"]).astype(np.float64)
+    fast = too_fast(member[said], seconds[said], shorter, count)
+    reliability = _reliability(table, sample)
     facts = []
     for k in np.argsort(-n, kind="stable").tolist():
         if not n[k] and not skips[k]:
             continue
-        seconds = active[said & (member == k)]
+        own = seconds[said & (member == k)]
+        key = int(people[k])
         facts.append(
             AnnotatorFacts(
-                id=int(people[k]),
+                id=key,
                 votes=int(n[k]),
-                seconds=float(np.nanmedian(seconds)) if np.isfinite(seconds).any() else np.nan,
-                reliability=reliability.get(int(people[k]), np.nan),
+                seconds=float(np.nanmedian(own)) if np.isfinite(own).any() else np.nan,
+                reliability=reliability.get(key, np.nan),
                 gold=accuracy[k],
                 consistency=steady[k],
-                left_bias=bias.get(k, UNKNOWN),
-                length_bias=float(lengths.get(k, np.nan)),
+                left_bias=bias.get(key, UNKNOWN),
+                length_bias=float(lengths.get(key, np.nan)),
                 ties=float(ties[k] / n[k]) if n[k] else np.nan,
                 skips=int(skips[k]),
-                flags=_flags(accuracy[k], bias.get(k), runs.get(k), bool(fast[k]), settings),
+                flags=_flags(accuracy[k], bias.get(key), runs.get(key), bool(fast[k]), settings),
             )
         )
     return facts
 
 
-UNKNOWN = Interval(float("nan"), float("nan"), float("nan"), 0, 0)
+def _habits(
+    table: JudgmentTable, said: Mask
+) -> tuple[dict[int, Interval], dict[int, Run], dict[int, float]]:
+    """Left bias, longest run of one side and length bias by annotator, gold apart."""
+    votes, _, voters = table.votes(said & ~table.gold)
+    if not len(votes):
+        return {}, {}, {}
+    found = left_bias(votes), longest_runs(votes), length_bias(votes).coefficient.tolist()
+    bias, runs, lengths = (dict(zip(voters.tolist(), each, strict=True)) for each in found)
+    return bias, runs, lengths
+
+
+def _gold_accuracy(
+    table: JudgmentTable, said: Mask, member: Integers, count: int
+) -> list[Interval]:
+    tested = said & table.tests & (table.rows["answer"] <= codes.TIE)
+    expected = table.expected(table.rows["comparison"][tested])
+    passed = gold_passed(np.sign(table.value[tested]), np.sign(expected), 0)
+    return gold_accuracy(member[tested], passed, count)
 
 
 def _flags(
-    gold: Interval, bias: Interval | None, run: Any, fast: bool, settings: StudySettings
+    gold: Interval, bias: Interval | None, run: Run | None, fast: bool, settings: StudySettings
 ) -> tuple[str, ...]:
     """Only what chance does not explain."""
     flags = []
     if gold.n and below_floor(gold, settings.gold_floor):
-        flags.append(f"gold surely below {settings.gold_floor:.0%}")
+        flags.append(f"gold accuracy below {settings.gold_floor:.0%}")
     if bias is not None and bias.n >= 20 and (bias.low > 0.05 or bias.high < -0.05):
         flags.append(f"prefers the {'left' if bias.value > 0 else 'right'} side")
     if run is not None and run.n and run.chance < UNLIKELY:
-        flags.append(f"one side {run.length} times running")
+        flags.append(f"one side {run.length} times in a row")
     if fast:
-        flags.append("faster than reading")
+        flags.append("faster than reading speed")
     return tuple(flags)
 
 
-def _retests(ballots: Ballots, said: Mask, member: NDArray[Any]) -> Retests:
+def _retests(table: JudgmentTable, said: Mask, member: Integers) -> Retests:
     """Each standing retest beside the standing vote it repeats."""
-    stands = ballots.stands & (ballots.answer <= TIE)
-    again = np.flatnonzero(stands & (ballots.kind == RETEST))
-    voted = np.flatnonzero(said & (ballots.answer <= TIE))
-    votes = (
-        {(int(ballots.comparison[i]), int(member[i])): i for i in voted.tolist()}
-        if len(again)
-        else {}
-    )
-    found = [
-        (i, votes[key])
-        for i in again.tolist()
-        if (key := (int(ballots.comparison[i]), int(member[i]))) in votes
-    ]
-    second = np.array([i for i, _ in found], dtype=np.int64)
-    first = np.array([i for _, i in found], dtype=np.int64)
-    return Retests(member[second], ballots.value[first], ballots.value[second], ballots.side[first])
+    rows, strict = table.rows, table.stands & (table.rows["answer"] <= codes.TIE)
+
+    def of(at: int) -> tuple[int, int]:
+        return int(rows["comparison"][at]), int(member[at])
+
+    again = np.flatnonzero(strict & (rows["kind"] == codes.RETEST)).tolist()
+    votes = {of(i): i for i in np.flatnonzero(said & strict).tolist()} if again else {}
+    found = [(votes[of(i)], i) for i in again if of(i) in votes]
+    first, second = np.array(found, dtype=np.int64).reshape(-1, 2).T
+    return Retests(member[second], table.value[first], table.value[second], rows["side"][first])
 
 
-def _reliability(ballots: Ballots, sample: Mask, people: NDArray[Any]) -> dict[int, float]:
+def _reliability(table: JudgmentTable, sample: Mask) -> dict[int, float]:
     """Reliability by annotator, from the annotator model, where anyone overlaps."""
-    votes, _, voters = ballots.votes(sample)
+    votes, _, voters = table.votes(sample)
     if not (votes.counts().sum(axis=1) >= 2).any():
         return {}
-    found = probabilities(votes)
-    return dict(zip(voters.tolist(), found.reliability.tolist(), strict=True))
+    return dict(zip(voters.tolist(), probabilities(votes).reliability.tolist(), strict=True))
 
 
 def _by_day(created: NDArray[Any], now: float) -> list[tuple[str, int]]:
@@ -283,36 +276,13 @@ def _alarms(annotators: Sequence[AnnotatorFacts], created: NDArray[Any], now: fl
     return alarms
 
 
-def counts_of(db: Connection) -> dict[str, int]:
-    """Counts over all comparisons, from the indexes."""
-    c = s.comparison
-    total = db.scalar(select(func.count()).select_from(c)) or 0
-    gold = db.scalar(select(func.count()).select_from(c).where(s.IS_GOLD)) or 0
-    still = select(func.count(), func.coalesce(func.sum(c.c.slots), 0)).select_from(c).where(s.OPEN)
-    unfinished, asked = db.execute(still).one()
-    a = s.assignment
-    held = (
-        select(func.count(), func.count(c.c.id.distinct()).filter(c.c.slots <= 0))
-        .select_from(a)
-        .join(c, c.c.id == a.c.comparison)
-        .where(s.LEASED, a.c.kind == "vote", c.c.gold.is_(None))
-    )
-    leases, last_slot_held = db.execute(held).one()
-    return {
-        "comparisons": total,
-        "gold": gold,
-        "asked": int(asked) + leases,
-        "complete": total - gold - unfinished - last_slot_held,
-    }
-
-
-class Watch:
+class OverviewUpdater:
     """Keeps an Overview at most half a minute old, computed in a thread."""
 
     def __init__(self, database: Database, every: float = 15.0) -> None:
         self._database = database
         self._every = every
-        self._ballots = Ballots()
+        self._table = JudgmentTable()
         self._wake = threading.Condition()
         self._one = threading.Lock()  # a page may ask for new numbers while the thread counts
         self._stop = self._asked = False
@@ -342,12 +312,13 @@ class Watch:
         """Compute it now."""
         with self._one:
             with self._database.read() as db:
-                new = self._ballots.refresh(db)
-                found = counts_of(db), settings_of(db)
+                new = self._table.refresh(db)
+                counts = dict(db.execute(select(progress)).mappings().one())
+                found = counts, settings_of(db)
             now = time.time()
             # The last hour and day move by themselves: after five minutes all is counted again.
             if new or found != self._found or now - self._assessed > 300:
-                self.overview = assess(self._ballots, *found, now)
+                self.overview = assess(self._table, *found, now)
                 self._found, self._assessed = found, now
             else:
                 self.overview = replace(self.overview, at=now)

@@ -23,21 +23,20 @@ from plaudit.data.readers.reader import field, prompt_messages, response_message
 from plaudit.data.reading import Reading
 from plaudit.errors import DataError, UsageError
 from plaudit.study import schema as s
-from plaudit.study.accounts import new_annotator
+from plaudit.study.accounts import IMPORTED, ROLES, new_annotator
 from plaudit.study.answers import TAKES_SLOT
+from plaudit.study.assignment import change_slots
 from plaudit.study.database import Database
+from plaudit.study.export import JUDGMENT
 from plaudit.study.ingest import (
-    NO_JUDGMENT,
     Added,
     Question,
     add_comparisons,
     batches,
-    by_hash,
+    ids_by,
     insert_new,
 )
 from plaudit.types import Origin, Slate, messages_id
-
-__all__ = ["restore"]
 
 Row = Mapping[str, Any]
 
@@ -57,7 +56,7 @@ def restore(
         overlap = study["settings"].overlap
         database.transact(lambda db: _restore_study(db, study))
     for batch in batches(_good_rows(reading, data, added)):
-        database.transact(partial(_restore_rows, batch=batch, overlap=overlap, added=added))
+        added.merge(database.transact(partial(_restore_rows, batch=batch, overlap=overlap)))
         if progress is not None:
             progress(added.rows, added.rows)
 
@@ -71,7 +70,7 @@ def _good_rows(reading: Reading, data: str, added: Added) -> Any:
             if messages_id(result.responses[0]) < messages_id(result.responses[1]):
                 yield row
             else:
-                added.drop("responses not in canonical order, as no export writes them")
+                added.drop("responses not in the order of their hashes, as exports write them")
 
 
 def _study(path: Path) -> dict[str, Any]:
@@ -81,7 +80,7 @@ def _study(path: Path) -> dict[str, Any]:
         return {
             "settings": StudySettings(**settings | {"reasons": tuple(settings["reasons"])}),
             "guidelines": [_only(row, GUIDELINE) for row in study["guidelines"]],
-            "annotators": [_only(row, ANNOTATOR) for row in study["annotators"]],
+            "annotators": [_annotator(row) for row in study["annotators"]],
         }
     except (ValueError, KeyError, TypeError, UsageError) as error:
         raise DataError(f"{path}: not the study.json of a raw export: {error}") from error
@@ -89,6 +88,12 @@ def _study(path: Path) -> dict[str, Any]:
 
 GUIDELINE = {"version": int, "markdown": str, "created_at": (int, float)}
 ANNOTATOR = {"pseudonym": str, "role": str, "active": bool, "created_at": (int, float)}
+
+
+def _annotator(row: Mapping[str, Any]) -> dict[str, Any]:
+    if row["role"] not in (*ROLES, IMPORTED):
+        raise TypeError(f"role {row['role']!r:.40} is not one of {', '.join((*ROLES, IMPORTED))}")
+    return _only(row, ANNOTATOR)
 
 
 def _only(row: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,13 +112,13 @@ def _restore_study(db: Connection, study: Mapping[str, Any]) -> None:
         for row in study["guidelines"]:
             db.execute(insert(s.guideline).values(**row))
     for row in study["annotators"]:
-        new = {**row, "place": 0, "judged": 0, "preferences": {}}
-        insert_new(db, s.annotator, [new])
+        insert_new(db, s.annotator, [row])
 
 
-def _restore_rows(db: Connection, batch: Sequence[Row], overlap: int, added: Added) -> None:
+def _restore_rows(db: Connection, batch: Sequence[Row], overlap: int) -> Added:
+    added = Added()
     asked = [_question(row) for row in batch]
-    known = by_hash(db, s.comparison, (question.hash for question in asked))
+    known = ids_by(db, s.comparison.c.hash, (question.hash for question in asked))
     ids = add_comparisons(db, asked, overlap, False, added)
     new = set(ids.values()) - set(known.values())
     of = [ids[question.hash] for question in asked]
@@ -124,13 +129,14 @@ def _restore_rows(db: Connection, batch: Sequence[Row], overlap: int, added: Add
         own = row.get("overlap")
         if own is not None and own != overlap:
             kept |= {"overlap": own, "slots": c.c.slots + own - overlap}
-        if row.get("place") is not None:
-            kept["place"] = row["place"]
+        if row.get("queue_position") is not None:
+            kept["queue_position"] = row["queue_position"]
         if row.get("gold"):
             kept |= {"gold": row["gold"], "gold_since": row.get("gold_since"), "slots": 0}
         if kept and comparison in new:
             db.execute(update(c).where(c.c.id == comparison).values(**kept))
-    _restore_judgments(db, of, batch, added)
+    added.labels = _restore_judgments(db, of, batch)
+    return added
 
 
 def _question(row: Row) -> Question:
@@ -138,45 +144,36 @@ def _question(row: Row) -> Question:
         return tuple(Origin(o["model"], o["sampling"]) for o in row.get(f"origins_{side}") or ())
 
     prompt = prompt_messages(field(row, "prompt"))
-    a, b = response_messages(field(row, "response_a")), response_messages(field(row, "response_b"))
-    columns = dict(row.get("columns") or {})
     return Question(
         prompt,
-        a,
-        b,
+        response_messages(field(row, "response_a")),
+        response_messages(field(row, "response_b")),
         origins("a"),
         origins("b"),
         str(row.get("group") or messages_id(prompt)),
-        columns,
+        dict(row.get("columns") or {}),
     )
 
 
-def _restore_judgments(
-    db: Connection, comparisons: Sequence[int], batch: Sequence[Row], added: Added
-) -> None:
-    """Judgments in their order in time, each with the assignment it answered."""
+def _restore_judgments(db: Connection, comparisons: Sequence[int], batch: Sequence[Row]) -> int:
+    """Judgments in their order in time, each with the assignment it answered; how many."""
     judgments = [
         (comparison, judgment)
         for comparison, row in zip(comparisons, batch, strict=True)
         for judgment in row["judgments"]
     ]
-    known = _keys(db, [judgment["key"] for _, judgment in judgments])
+    known = ids_by(db, s.judgment.c.key, (judgment["key"] for _, judgment in judgments))
     fresh = [(c, j) for c, j in judgments if j["key"] not in known]
     people = _people(db, {judgment["annotator"] for _, judgment in fresh})
     assignments = _restore_assignments(db, fresh, people)
     used: Counter[int] = Counter()
     for comparison, judgment in fresh:
-        values = {name: judgment.get(name, empty) for name, empty in NO_JUDGMENT.items()}
         person = people[judgment["annotator"]]
-        values |= {
-            "key": judgment["key"],
+        values = {name: judgment[name] for name in JUDGMENT if judgment.get(name) is not None} | {
             "comparison": comparison,
             "annotator": person,
             "assignment": assignments.get((comparison, person, judgment["kind"])),
-            "kind": judgment["kind"],
-            "answer": judgment["answer"],
-            "supersedes": known.get(judgment.get("supersedes")),
-            "created_at": judgment["created_at"],
+            "supersedes": known.get(judgment.get("supersedes") or ""),
         }
         done = db.execute(insert(s.judgment).values(**values).returning(s.judgment.c.id))
         known[judgment["key"]] = done.scalar_one()
@@ -185,7 +182,7 @@ def _restore_judgments(
     for person, count in used.items():
         p = s.annotator
         db.execute(update(p).where(p.c.id == person).values(judged=p.c.judged + count))
-    added.labels += len(fresh)
+    return len(fresh)
 
 
 def _restore_assignments(
@@ -220,25 +217,12 @@ def _restore_assignments(
             ids[comparison, person, kind] = held.id
         before = TAKES_SLOT[held.state] if held else 0
         if kind == "vote" and (change := before - TAKES_SLOT[state]):
-            c = s.comparison
-            taken = update(c).where(c.c.id == comparison, c.c.gold.is_(None))
-            db.execute(taken.values(slots=c.c.slots + change))
+            change_slots(db, comparison, change)
     return ids
 
 
-def _keys(db: Connection, keys: Sequence[str]) -> dict[str | None, int]:
-    found: dict[str | None, int] = {}
-    for part in batches(keys):
-        query = select(s.judgment.c.key, s.judgment.c.id).where(s.judgment.c.key.in_(part))
-        found.update((row.key, row.id) for row in db.execute(query))
-    return found
-
-
 def _people(db: Connection, names: set[str]) -> dict[str, int]:
-    query = select(s.annotator.c.pseudonym, s.annotator.c.id)
-    found = db.execute(query.where(s.annotator.c.pseudonym.in_(names)))
-    known = {row.pseudonym: row.id for row in found}
+    known = ids_by(db, s.annotator.c.pseudonym, names)
     for name in names - known.keys():
-        role = "imported" if name == "imported" else "annotator"
-        known[name] = new_annotator(db, role, name).id
+        known[name] = new_annotator(db, IMPORTED if name == IMPORTED else "annotator", name).id
     return known

@@ -6,11 +6,14 @@
     annotator ── identity (erasable), session, invitation
 
 A comparison's responses are in canonical orientation: `response_a` has the smaller content hash, so
-the same two responses can never be two comparisons, whichever way round they come.
+the same two responses can never be two comparisons, whichever way round they come. What follows
+from the tables by a rule is a view, so that the rule stands once: which judgments stand, which
+texts a comparison shows, how far the study has come.
 """
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from sqlalchemy import (
@@ -31,27 +34,6 @@ from sqlalchemy import (
     text,
 )
 
-__all__ = [
-    "IS_GOLD",
-    "LEASED",
-    "OPEN",
-    "REOPENED",
-    "annotator",
-    "assignment",
-    "audit",
-    "comparison",
-    "guideline",
-    "identity",
-    "invitation",
-    "judgment",
-    "metadata",
-    "origin",
-    "prompt",
-    "response",
-    "session",
-    "study",
-]
-
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -70,6 +52,10 @@ def _key() -> Column[int]:
     return Column("id", Key, primary_key=True, autoincrement=True)
 
 
+def _created() -> Column[float]:
+    return Column("created_at", Float, nullable=False, default=time.time)
+
+
 def _link(name: str, target: str, nullable: bool = False) -> Column[int]:
     return Column(name, Key, ForeignKey(f"{target}.id"), nullable=nullable)
 
@@ -78,9 +64,9 @@ study = Table(
     "study",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("settings", JSON, nullable=False),  # settings.StudySettings
+    Column("settings", JSON, nullable=False),  # config.StudySettings
     Column("secret", String(64), nullable=False),  # signs cookies; never exported
-    Column("created_at", Float, nullable=False),
+    _created(),
 )
 
 guideline = Table(
@@ -88,7 +74,7 @@ guideline = Table(
     metadata,
     Column("version", Integer, primary_key=True),
     Column("markdown", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
+    _created(),
 )
 
 prompt = Table(
@@ -130,8 +116,8 @@ comparison = Table(
     _link("prompt", "prompt"),
     _link("response_a", "response"),
     _link("response_b", "response"),
-    # Questions are asked in this order: random by content hash, or as the owner chose.
-    Column("place", Key, nullable=False),
+    # Asked in this order: random by content hash, or as the owner chose.
+    Column("queue_position", Key, nullable=False),
     Column("overlap", Integer, nullable=False),
     # The overlap, less leases held and votes given; a late vote may push it below zero.
     Column("slots", Integer, nullable=False),
@@ -141,7 +127,7 @@ comparison = Table(
     Column("gold_since", Float),  # judgments from before are no test of anyone
     Column("group", Text, nullable=False),  # prompt group, for splits
     Column("columns", JSON, nullable=False),
-    Column("created_at", Float, nullable=False),
+    _created(),
 )
 # Spelled out in queries too: a partial index serves no query whose condition is a parameter.
 OPEN = text("comparison.slots > 0")
@@ -161,19 +147,20 @@ for _name, _condition in (
     ("ix_comparison_reopened", "reopened"),
     ("ix_comparison_gold", "gold IS NOT NULL"),
 ):
-    _partial(_name, comparison.c.place, comparison.c.id, _condition)
+    _partial(_name, comparison.c.queue_position, comparison.c.id, _condition)
 
 annotator = Table(
     "annotator",
     metadata,
     _key(),
     Column("pseudonym", String(80), nullable=False, unique=True),
-    Column("role", String(12), nullable=False),  # owner, annotator, reader, or imported
-    Column("active", Boolean, nullable=False),
-    Column("place", Key, nullable=False),  # where the search for an open one goes on
-    Column("judged", Integer, nullable=False),  # votes given, for the mix of gold and retests
-    Column("preferences", JSON, nullable=False),
-    Column("created_at", Float, nullable=False),
+    Column("role", String(12), nullable=False),  # owner, annotator, viewer, or imported
+    Column("active", Boolean, nullable=False, default=True),
+    # Where the search for an open comparison goes on.
+    Column("queue_position", Key, nullable=False, default=0),
+    Column("judged", Integer, nullable=False, default=0),  # votes given
+    Column("preferences", JSON, nullable=False, default=dict),
+    _created(),
 )
 
 identity = Table(
@@ -201,7 +188,7 @@ invitation = Table(
     Column("role", String(12), nullable=False),
     Column("uses", Integer, nullable=False),  # left
     Column("expires_at", Float, nullable=False),
-    Column("created_at", Float, nullable=False),
+    _created(),
 )
 
 assignment = Table(
@@ -235,20 +222,23 @@ judgment = Table(
     Column("answer", String(16), nullable=False),  # a, b, tie, both_bad, skip, withdrawn
     Column("strength", Integer),  # 1 to 3
     Column("left", String(1)),
-    Column("reasons", JSON, nullable=False),
-    Column("rationale", Text, nullable=False),
-    Column("report", Text, nullable=False),  # a problem with the question itself
+    Column("reasons", JSON, nullable=False, default=list),
+    Column("rationale", Text, nullable=False, default=""),
+    Column("report", Text, nullable=False, default=""),  # a problem with the question itself
     Column("active_ms", Integer),
     Column("wall_ms", Integer),
     Column("first_input_ms", Integer),
     Column("guideline", Integer),
-    Column("late", Boolean, nullable=False),
+    Column("late", Boolean, nullable=False, default=False),
     _link("supersedes", "judgment", nullable=True),
-    Column("created_at", Float, nullable=False),
+    _created(),
+    # The probability that a is better, where data brought one; `answer` is its side.
+    Column("p", Float),
     UniqueConstraint("supersedes"),
     CheckConstraint("kind IN ('vote', 'retest', 'imported', 'resolution')", name="kind"),
     CheckConstraint("answer IN ('a', 'b', 'tie', 'both_bad', 'skip', 'withdrawn')", name="answer"),
     CheckConstraint("strength IS NULL OR strength BETWEEN 1 AND 3", name="strength"),
+    CheckConstraint("p IS NULL OR kind = 'imported' AND p BETWEEN 0 AND 1", name="p"),
 )
 Index("ix_judgment_comparison", judgment.c.comparison)
 Index("ix_judgment_assignment", judgment.c.assignment)
@@ -258,8 +248,37 @@ audit = Table(
     "audit",
     metadata,
     _key(),
-    Column("at", Float, nullable=False),
+    Column("at", Float, nullable=False, default=time.time),
     Column("actor", String(80), nullable=False),  # a pseudonym, or "command line"
     Column("verb", String(40), nullable=False),
     Column("details", JSON, nullable=False),
+)
+
+# -------------------------------------------------------------------------- views
+# Made by the migrations, never by create_all: hence a collection of their own.
+
+views = MetaData()
+
+
+def _columns(table: Table) -> list[Column[Any]]:
+    return [Column(column.name, column.type) for column in table.c]
+
+
+# Judgments that count: neither superseded nor withdrawn.
+standing = Table("standing", views, *_columns(judgment))
+
+# A comparison with its prompt and responses, and their sizes.
+comparison_text = Table(
+    "comparison_text",
+    views,
+    *_columns(comparison),
+    *(Column(f"{name}_messages", JSON) for name in ("prompt", "a", "b")),
+    *(Column(name, Integer) for name in ("a_characters", "b_characters", "a_words", "b_words")),
+)
+
+# One row: comparisons, gold ones, complete ones, and judgments remaining.
+progress = Table(
+    "progress",
+    views,
+    *(Column(name, Key) for name in ("comparisons", "gold", "complete", "remaining")),
 )

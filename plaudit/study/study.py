@@ -9,11 +9,9 @@ study.export("labels")
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -27,20 +25,17 @@ from plaudit.errors import DataError, UsageError
 from plaudit.study import schema as s
 from plaudit.study.accounts import audit
 from plaudit.study.database import Database, open_database
-from plaudit.study.export import Exported, export
-from plaudit.study.ingest import (
-    Added,
-    Question,
-    add_batch,
-    batches,
-    questions,
-)
+from plaudit.study.export import export
+from plaudit.study.export_files import Exported
+from plaudit.study.ingest import Added, Question, add_batch, batches, questions
 from plaudit.study.restore import restore
 from plaudit.types import Comparison, Judgment, Origin, Slate, Source, as_messages
 
-__all__ = ["Study", "compare"]
-
 Progress = Callable[[int, int], None]
+
+
+# A retest repeats a judgment and is none of its own.
+COUNTED = s.standing.c.kind != "retest"
 
 
 class Study:
@@ -56,6 +51,7 @@ class Study:
 
     def __init__(self, where: str | Path, *, create: bool = True, **settings: Any) -> None:
         self.where = str(where)
+        _refuse_unknown(settings)
         first = StudySettings(**settings)
         self.database: Database = open_database(self.where, create)
         self.database.transact(lambda db: _begin(db, first))
@@ -84,24 +80,7 @@ class Study:
         known = {field.name for field in fields(StudySettings)}
         if unknown := set(changes) - known:
             raise UsageError(f"no setting {unknown.pop()!r}; known: {', '.join(sorted(known))}")
-
-        def work(db: Connection) -> StudySettings:
-            before = settings_of(db)
-            after = replace(before, **changes)
-            if after == before:
-                return before
-            db.execute(update(s.study).values(settings=asdict(after)))
-            if after.overlap != before.overlap:
-                c = s.comparison
-                step = after.overlap - before.overlap
-                # Comparisons that were given an overlap of their own keep it.
-                same = update(c).where(c.c.overlap == before.overlap)
-                slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
-                db.execute(same.values(overlap=after.overlap, slots=slots))
-            audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})
-            return after
-
-        return self.database.transact(work)
+        return self.database.transact(lambda db: _change(db, actor, changes))
 
     def guideline(self) -> tuple[int, str]:
         """The version and Markdown of the guideline in force; version 0 is none."""
@@ -110,17 +89,14 @@ class Study:
 
     def write_guideline(self, markdown: str, actor: str = "command line") -> int:
         """A new version of the guideline, unless nothing changed; returns its number."""
-
-        def work(db: Connection) -> int:
+        with self.database.write() as db:
+            _lock(db)
             version, before = guideline_of(db)
-            if markdown.strip() == before.strip():
-                return version
-            row = {"version": version + 1, "markdown": markdown, "created_at": time.time()}
-            db.execute(insert(s.guideline).values(**row))
-            audit(db, actor, "write guideline", version=version + 1)
-            return version + 1
-
-        return self.database.transact(work)
+            if markdown.strip() != before.strip():
+                version += 1
+                db.execute(insert(s.guideline).values(version=version, markdown=markdown))
+                audit(db, actor, "write guideline", version=version)
+            return version
 
     # --------------------------------------------------------------------------- adding
 
@@ -139,7 +115,7 @@ class Study:
         place of the error stays added.
         """
         config = config or AddConfig(**settings)
-        reading = read(str(data), config.format, config.columns, config.split)
+        reading = read(str(data), **config.reading())
         added = Added()
         if reading.format == "study":
             restore(self.database, reading, str(data), self.settings.overlap, added, progress)
@@ -154,7 +130,8 @@ class Study:
             added.problems = [str(problem) for problem in reading.problems[:3]]
         added.format = reading.format
         counts = {"comparisons": added.comparisons, "known": added.known, "labels": added.labels}
-        self.database.transact(lambda db: audit(db, actor, "add", **counts))
+        with self.database.write() as db:
+            audit(db, actor, "add", **counts)
         return added
 
     def compare(
@@ -204,43 +181,28 @@ class Study:
     def _add(
         self, batch: Sequence[Question], config: AddConfig, overlap: int, added: Added
     ) -> None:
-        self.database.transact(lambda db: add_batch(db, batch, config, overlap, added))
+        transact, seen = self.database.transact, added.seen
+        added.merge(transact(lambda db: add_batch(db, batch, config, overlap, seen)))
 
     # -------------------------------------------------------------------------- reading
 
     def comparisons(self) -> Iterator[Comparison]:
         """Every comparison, in canonical orientation."""
-        response_a, response_b = s.response.alias(), s.response.alias()
-        query = (
-            select(
-                s.prompt.c.messages.label("prompt"),
-                response_a.c.messages.label("a"),
-                response_b.c.messages.label("b"),
-            )
-            .select_from(s.comparison)
-            .join(s.prompt, s.prompt.c.id == s.comparison.c.prompt)
-            .join(response_a, response_a.c.id == s.comparison.c.response_a)
-            .join(response_b, response_b.c.id == s.comparison.c.response_b)
-            .order_by(s.comparison.c.id)
-        )
+        c = s.comparison_text.c
+        query = select(c.prompt_messages, c.a_messages, c.b_messages).order_by(c.id)
         with self.database.read() as db:
-            for row in db.execution_options(yield_per=1000).execute(query):
-                yield Comparison(as_messages(row.prompt), as_messages(row.a), as_messages(row.b))
+            for prompt, a, b in db.execution_options(yield_per=1000).execute(query):
+                yield Comparison(as_messages(prompt), as_messages(a), as_messages(b))
 
     def judgments(self) -> Iterator[Judgment]:
-        """Every vote and imported label that counts: neither superseded nor withdrawn."""
-        j = s.judgment
-        later = j.alias()
+        """Every judgment that counts, retests apart: neither superseded nor withdrawn."""
+        j = s.standing.c
         query = (
-            select(j, s.comparison.c.hash, s.annotator.c.pseudonym)
-            .join(s.comparison, s.comparison.c.id == j.c.comparison)
-            .join(s.annotator, s.annotator.c.id == j.c.annotator)
-            .where(
-                j.c.kind.in_(("vote", "imported", "resolution")),
-                j.c.answer != "withdrawn",
-                ~select(later.c.id).where(later.c.supersedes == j.c.id).exists(),
-            )
-            .order_by(j.c.id)
+            select(s.standing, s.comparison.c.hash, s.annotator.c.pseudonym)
+            .join(s.comparison, s.comparison.c.id == j.comparison)
+            .join(s.annotator, s.annotator.c.id == j.annotator)
+            .where(COUNTED)
+            .order_by(j.id)
         )
         with self.database.read() as db:
             for row in db.execution_options(yield_per=1000).execute(query).mappings():
@@ -255,14 +217,14 @@ class Study:
                 )
 
     def counts(self) -> dict[str, int]:
-        """How many comparisons, judgments that count, and opinions still asked for."""
-        c = s.comparison
+        """How many comparisons, judgments (those of `judgments`), and judgments remaining."""
+        judgments = select(func.count()).select_from(s.standing).where(COUNTED)
         with self.database.read() as db:
-            open_slots = select(func.coalesce(func.sum(c.c.slots), 0)).where(s.OPEN)
+            progress = db.execute(select(s.progress)).one()
             return {
-                "comparisons": db.scalar(select(func.count()).select_from(c)) or 0,
-                "judgments": db.scalar(_standing_count()) or 0,
-                "asked": int(db.scalar(open_slots) or 0),
+                "comparisons": progress.comparisons,
+                "judgments": db.scalar(judgments) or 0,
+                "remaining": progress.remaining,
             }
 
     def export(
@@ -273,19 +235,10 @@ class Study:
         progress: Progress | None = None,
         **settings: Any,
     ) -> Exported:
-        """Write the judgments to a folder, with a manifest; see `exporting`."""
+        """Write the judgments to a folder, with a manifest; see `plaudit.study.export`."""
         return export(
             self.database, Path(output), config or ExportConfig(**settings), progress=progress
         )
-
-
-def _standing_count() -> Any:
-    j = s.judgment
-    later = j.alias()
-    return select(func.count()).where(
-        j.c.answer != "withdrawn",
-        ~select(later.c.id).where(later.c.supersedes == j.c.id).exists(),
-    )
 
 
 def settings_of(db: Connection) -> StudySettings:
@@ -302,15 +255,39 @@ def guideline_of(db: Connection) -> tuple[int, str]:
     return (row.version, row.markdown) if row else (0, "")
 
 
+def _refuse_unknown(settings: Mapping[str, Any]) -> None:
+    known = {field.name for field in fields(StudySettings)}
+    if unknown := set(settings) - known:
+        raise UsageError(f"no setting {unknown.pop()!r}; known: {', '.join(sorted(known))}")
+
+
+def _lock(db: Connection) -> None:
+    """One at a time: two owners who save at once must not undo each other's change."""
+    db.execute(select(s.study.c.id).with_for_update())
+
+
+def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySettings:
+    _lock(db)
+    before = settings_of(db)
+    after = replace(before, **changes)
+    if after == before:
+        return before
+    db.execute(update(s.study).values(settings=asdict(after)))
+    if after.overlap != before.overlap:
+        c = s.comparison
+        step = after.overlap - before.overlap
+        # Comparisons that were given an overlap of their own keep it.
+        same = update(c).where(c.c.overlap == before.overlap)
+        slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
+        db.execute(same.values(overlap=after.overlap, slots=slots))
+    audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})
+    return after
+
+
 def _begin(db: Connection, settings: StudySettings) -> None:
     if not db.scalar(select(func.count()).select_from(s.study)):
-        values = {
-            "id": 1,
-            "settings": json.loads(json.dumps(asdict(settings))),
-            "secret": secrets.token_hex(32),
-            "created_at": time.time(),
-        }
-        db.execute(insert(s.study).values(**values))
+        values = {"settings": asdict(settings), "secret": secrets.token_hex(32)}
+        db.execute(insert(s.study).values(id=1, **values))
 
 
 _open: dict[str, Study] = {}

@@ -1,7 +1,8 @@
-"""What the pages share: the desk they work at, and who asks."""
+"""What the pages share: the app's state, who asks, and endpoints that write."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,37 +13,22 @@ from jinja2 import Environment
 
 from plaudit.config import CollectConfig
 from plaudit.study.accounts import SESSION_SECONDS, Person, person_of
-from plaudit.study.quality import Watch
+from plaudit.study.quality import OverviewUpdater
 from plaudit.study.study import Study
 from plaudit.version import __version__
-from plaudit.web.security import Guard, RateLimit
-
-__all__ = [
-    "Desk",
-    "SignedIn",
-    "Visitor",
-    "address_of",
-    "allowed",
-    "desk_of",
-    "own_page",
-    "root_of",
-    "visitor_of",
-]
-
-
-def root_of(request: Request) -> str:
-    """The path under which a reverse proxy shows the app; empty at the top."""
-    return str(request.scope.get("root_path", "")).rstrip("/")
+from plaudit.web.headers import root_of
+from plaudit.web.limits import RateLimit
+from plaudit.web.tokens import SessionTokens
 
 
 @dataclass(frozen=True)
-class Desk:
-    """What the pages work with, on `app.state.desk`."""
+class AppState:
+    """What the pages work with, on `app.state.plaudit`."""
 
     study: Study
     config: CollectConfig
-    guard: Guard
-    watch: Watch
+    tokens: SessionTokens
+    updater: OverviewUpdater
     templates: Environment
     sign_in_limit: RateLimit  # wrong passwords of one account
     address_limit: RateLimit  # wrong passwords from one address, where many may sit
@@ -51,12 +37,11 @@ class Desk:
 
     def page(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
         """Render a template; `root` is the path that a reverse proxy shows the app under."""
-        visitor = getattr(request.state, "visitor", None)
-        template = self.templates.get_template(name)
-        text = template.render(
+        session = getattr(request.state, "session", None)
+        text = self.templates.get_template(name).render(
             root=root_of(request),
-            me=visitor.person if visitor else None,
-            csrf=visitor.csrf if visitor else "",
+            me=session.person if session else None,
+            csrf=session.csrf if session else "",
             study=self.study.settings,
             version=__version__,
             **values,
@@ -66,8 +51,8 @@ class Desk:
     def keep_session(self, request: Request, response: Response, token: str) -> None:
         """Give the browser its session."""
         response.set_cookie(
-            self.guard.cookie,
-            self.guard.sign(token),
+            self.tokens.cookie,
+            self.tokens.sign(token),
             max_age=SESSION_SECONDS,
             path=root_of(request) or "/",
             httponly=True,
@@ -77,7 +62,7 @@ class Desk:
 
 
 @dataclass(frozen=True)
-class Visitor:
+class Session:
     """Who asks, and the tokens of their session."""
 
     person: Person
@@ -88,60 +73,70 @@ class Visitor:
 # ---------------------------------------------------------------------------- who asks
 
 
-def desk_of(request: Request) -> Desk:
-    desk: Desk = request.app.state.desk
-    return desk
+def state_of(request: Request) -> AppState:
+    state: AppState = request.app.state.plaudit
+    return state
 
 
-def visitor_of(request: Request) -> Visitor | None:
-    """Who asks, by the cookie; None for a stranger."""
-    desk = desk_of(request)
-    cookie = request.cookies.get(desk.guard.cookie)
-    token = desk.guard.unsign(cookie) if cookie else None
+def session_of(request: Request) -> Session | None:
+    """The session that the request's cookie names; None for a stranger."""
+    state = state_of(request)
+    token = state.tokens.of(request)
     if token is None:
         return None
-    with desk.study.database.glance() as db:
+    with state.study.database.glance() as db:
         person = person_of(db, token)
     if person is None:
         return None
-    visitor = Visitor(person, token, desk.guard.csrf(token))
-    request.state.visitor = visitor
-    return visitor
+    session = Session(person, token, state.tokens.csrf(token))
+    request.state.session = session
+    return session
 
 
-def _signed_in(request: Request) -> Visitor:
+def _signed_in(request: Request) -> Session:
     """Who asks. Raises 401 for a stranger, 403 for a request that our pages did not make."""
-    visitor = visitor_of(request)
-    if visitor is None:
+    session = session_of(request)
+    if session is None:
         raise HTTPException(401, "please sign in")
-    if request.method not in ("GET", "HEAD"):
-        own_page(request)
-        given = request.headers.get("x-csrf-token", "")
-        if not given or not desk_of(request).guard.right_csrf(visitor.token, given):
-            raise HTTPException(403, "this page is too old: reload it and try again")
-    return visitor
+    state_of(request).tokens.refuse_forged(request, session.token)
+    return session
 
 
-def own_page(request: Request) -> None:
-    """Raises 403 when a browser says that another site sent the request."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise HTTPException(403, "sent from another site")
+SignedIn = Annotated[Session, Depends(_signed_in)]
 
 
-SignedIn = Annotated[Visitor, Depends(_signed_in)]
+def allowed(*roles: str) -> Callable[[Session], Awaitable[Session]]:
+    """A dependency: the person must have one of these roles."""
 
-
-def allowed(*roles: str) -> Callable[[Visitor], Awaitable[Visitor]]:
-    """A dependency: the visitor must have one of these roles."""
-
-    async def check(visitor: SignedIn) -> Visitor:
-        if visitor.person.role not in roles:
-            raise HTTPException(403, f"only for {' and '.join(roles)}")
-        return visitor
+    async def check(session: SignedIn) -> Session:
+        if session.person.role not in roles:
+            raise HTTPException(403, f"only for {' and '.join(f'{role}s' for role in roles)}")
+        return session
 
     return check
 
 
-def address_of(request: Request) -> str:
-    """The client's address, for rate limits in memory only."""
-    return request.client.host if request.client else ""
+Owner = Annotated[Session, Depends(allowed("owner"))]
+
+
+# ------------------------------------------------------------------------------ writing
+
+
+def writes(endpoint: Callable[..., Any]) -> Callable[..., Any]:
+    """An endpoint whose first parameter, `db`, is a transaction that is durable when it answers.
+
+    The work is `Database.transact`'s: run again when PostgreSQL asks for it. A dependency that
+    yields the transaction could not do that; FastAPI would end it after the response is sent, so
+    that a judgment is acknowledged before it is on disk; and it would hold SQLite's one writer
+    while the endpoint waits for a free thread, of which all may be waiting for that writer.
+    """
+    signature = inspect.signature(endpoint, eval_str=True)
+
+    def in_transaction(**values: Any) -> Any:
+        database = state_of(values["request"]).study.database
+        return database.transact(lambda db: endpoint(db, **values))
+
+    parameters = [each for name, each in signature.parameters.items() if name != "db"]
+    in_transaction.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    in_transaction.__name__, in_transaction.__doc__ = endpoint.__name__, endpoint.__doc__
+    return in_transaction

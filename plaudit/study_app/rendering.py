@@ -19,9 +19,7 @@ from pygments.formatters import HtmlFormatter
 from pygments.lexers import get_lexer_by_name
 from pygments.util import ClassNotFound
 
-from plaudit.types import Messages
-
-__all__ = ["render_markdown", "render_turns"]
+from plaudit.types import Message, Messages
 
 # Colouring costs more than it tells beyond this many characters of code.
 CODE_LIMIT = 20_000
@@ -116,6 +114,29 @@ def _as_dollars(text: str, opening: str, closing: str, dollars: str) -> str:
     return "".join(done)
 
 
-def render_turns(messages: Messages) -> list[dict[str, str]]:
-    """[{"role", "html"}] of each turn."""
-    return [{"role": message.role, "html": render_markdown(message.text)} for message in messages]
+def render_messages(messages: Messages) -> list[dict[str, str]]:
+    """[{"role", "html"}] of each message: its text, and a line for what is not shown."""
+    return [
+        {"role": message.role, "html": render_markdown(message.text) + _not_shown(message)}
+        for message in messages
+    ]
+
+
+def _not_shown(message: Message) -> str:
+    """Names what a message holds beside text, as in [image] and [tool call: search].
+
+    A message's `name` is not told: it may be that of the model.
+    """
+    parts = () if isinstance(message.content, str) else message.content
+    kinds = [str(part["type"]).removesuffix("_url") for part in parts if part["type"] != "text"]
+    if message.fields.get("reasoning_content"):
+        kinds.append("reasoning")
+    kinds += [f"tool call: {_called(call)}" for call in message.fields.get("tool_calls") or ()]
+    if not kinds:
+        return ""
+    return f"<p class='quiet'>{escape(' '.join(f'[{kind}]' for kind in kinds))}</p>"
+
+
+def _called(call: Any) -> str:
+    function = call.get("function", call) if isinstance(call, dict) else {}
+    return str(function.get("name", "unnamed") if isinstance(function, dict) else "unnamed")

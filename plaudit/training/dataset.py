@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -11,25 +11,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from plaudit.config import TrainConfig
 from plaudit.data import Tally, pairs_of, read, split
 from plaudit.data.check import CheckReport, DataCheck
-from plaudit.data.near_duplicates import near_pairs, normalised, signature
+from plaudit.data.split import prompt_folds
 from plaudit.errors import DataError, ModelError
 from plaudit.model.prefix_tree import Ids
 from plaudit.model.renderer import Renderer
 from plaudit.training.frozen.head import Labels, labels
-from plaudit.types import Conversation, Pair
+from plaudit.types import Pair
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+Say = Callable[[str], None]
 FEWEST_PAIRS, FEWEST_PROMPTS = 20, 10
 FOLDS = 5
+DEFAULT_SHARE = 0.2
 SMALL = 1000  # pairs under which one held-out share tells too little: folds are measured instead
-MOST_REFUSED = 0.10
+MOST_LOST = 0.10
 PLACES = 3
 
 
@@ -41,6 +41,8 @@ class TrainingData(NamedTuple):
     check: CheckReport
     tally: Tally
     warnings: list[str]
+    name: str
+    test: str  # where the held-out pairs come from
 
 
 class Round(NamedTuple):
@@ -58,6 +60,7 @@ class TokenizedPairs:
     side: Integers  # [N, 2]
     sequences: list[Ids]
     rounds: tuple[Round, ...]
+    held_out: str  # which those are, in words
 
     @property
     def train(self) -> Integers:
@@ -98,20 +101,31 @@ class TokenizedPairs:
         return sorted(set(self.side[index].ravel().tolist()))
 
 
-def read_data(data: Any, config: TrainConfig) -> TrainingData:
-    """Read DATA through the data check; raises DataError on what it refuses, or on too little.
+def read_data(data: Any, config: TrainConfig, say: Say) -> TrainingData:
+    """Read DATA through the data check, telling `say` what was read as what.
 
-    `data` is anything that `read` takes, or a list of file names and data set ids.
+    `data` is anything that `read` takes, or a list of file names and data set ids. Raises
+    DataError on what the check refuses, on a column of the conversation that was not read, or
+    on too little.
     """
     check, tally = DataCheck(), Tally()
-    pairs: list[Pair] = []
-    for each in _sources(data):
-        reading = read(each, config.format, config.columns, config.split)
-        pairs += pairs_of(check.watch(reading, "train"), tally)
-    held_out = None
-    if config.test is not None:
-        reading = read(config.test, config.format, config.columns)
-        held_out = pairs_of(check.watch(reading, "test"), tally)
+    names: list[str] = []
+
+    def pairs_from(one: Any, which: str, split: str | None) -> list[Pair]:
+        reading = read(one, **config.reading() | {"split": split})
+        reading.refuse_unread()
+        names.append(reading.data)
+        say(f"{reading.data}: {reading.format}; {reading.columns}")
+        if reading.label is not None and (meaning := str(reading.label)):
+            say(f"{reading.data}: {meaning}")
+        found = pairs_of(check.watch(reading, which), tally)
+        reading.refuse_unread()  # a column may have come later than the first rows
+        return found
+
+    pairs = [pair for one in _sources(data) for pair in pairs_from(one, "train", config.split)]
+    name = ", ".join(names)
+    held_out = None if config.test is None else pairs_from(config.test, "test", None)
+    test = "" if held_out is None else names[-1]
     findings = check.findings()
     findings.raise_if_fatal()
     if findings.unreadable:
@@ -120,7 +134,7 @@ def read_data(data: Any, config: TrainConfig) -> TrainingData:
     if len(usable) < len(pairs):
         tally.drop("identical responses", len(pairs) - len(usable))
     _refuse_too_few(usable)
-    return TrainingData(usable, held_out, findings, tally, findings.warnings())
+    return TrainingData(usable, held_out, findings, tally, findings.warnings(), name, test)
 
 
 def _sources(data: Any) -> list[Any]:
@@ -141,14 +155,14 @@ def _refuse_too_few(pairs: Sequence[Pair], why: str = "") -> None:
 def tokenize(data: TrainingData, renderer: Renderer, config: TrainConfig) -> TokenizedPairs:
     """Token ids of every distinct conversation, and which pairs are fitted and held out.
 
-    Pairs that the chat template refuses, or renders alike, are left out and counted. Raises
-    DataError where more than a tenth is refused or too few are left.
+    Pairs that cannot be rendered, or are rendered alike, are left out and counted. Raises
+    DataError where more than a tenth cannot be, or too few are left.
     """
-    pairs, held_out = data.pairs, data.held_out or []
-    ids = _token_ids([*pairs, *held_out], renderer, data)
+    both = (data.pairs, data.held_out or [])
+    ids = _token_ids([*both[0], *both[1]], renderer, data)
     kept: list[list[Pair]] = []
     alike: Counter[str] = Counter()
-    for part in (pairs, held_out):
+    for part in both:
         rendered = [pair for pair in part if pair.a.id in ids and pair.b.id in ids]
         different = [p for p in rendered if not np.array_equal(ids[p.a.id], ids[p.b.id])]
         alike += Counter(
@@ -164,23 +178,28 @@ def tokenize(data: TrainingData, renderer: Renderer, config: TrainConfig) -> Tok
     everything = kept[0] + kept[1]
     number: dict[bytes, int] = {}
     sequences: list[Ids] = []
-    for one in ids.values():
+    for one in (ids[c.id] for pair in everything for c in (pair.a, pair.b)):
         if number.setdefault(one.tobytes(), len(sequences)) == len(sequences):
             sequences.append(one)
     side = [[number[ids[c.id].tobytes()] for c in (pair.a, pair.b)] for pair in everything]
-    rounds = _rounds(kept[0], kept[1] if data.held_out is not None else None, config, data.tally)
-    if not rounds:
-        raise DataError("one side of the split is empty: too few prompts, or all nearly alike")
-    return TokenizedPairs(everything, np.array(side), sequences, tuple(rounds))
+    test = None if data.held_out is None else kept[1]
+    rounds, held_out = _rounds(kept[0], test, config, data.test)
+    if not all(len(part) for one in rounds for part in one):
+        raise DataError(
+            "the prompts are nearly alike, so that none can be held out from the others; give "
+            "held-out DATA with --test"
+        )
+    return TokenizedPairs(everything, np.array(side), sequences, tuple(rounds), held_out)
 
 
 def _token_ids(pairs: Sequence[Pair], renderer: Renderer, data: TrainingData) -> Mapping[str, Ids]:
-    """Token ids by conversation id, without the conversations that the template refuses."""
+    """Token ids by conversation id, without the conversations that cannot be rendered."""
     found: dict[str, Ids] = {}
     cut = 0
     refused: dict[str, str] = {}
     conversations = {c.id: c for pair in pairs for c in (pair.a, pair.b)}
-    for key, one in _rendered(list(conversations.values()), renderer).items():
+    rendered = renderer.render_each(list(conversations.values()))
+    for key, one in zip(conversations, rendered, strict=True):
         if isinstance(one, ModelError):
             refused[key] = str(one)
         else:
@@ -192,30 +211,12 @@ def _token_ids(pairs: Sequence[Pair], renderer: Renderer, data: TrainingData) ->
     if lost:
         reason = next(refused[c.id] for c in (lost[0].a, lost[0].b) if c.id in refused)
         places = ", ".join(dict.fromkeys(str(pair.source) for pair in lost[:PLACES]))
-        line = (
-            f"the chat template refuses {len(lost):,} of {len(pairs):,} pairs ({places}): {reason}"
-        )
-        if len(lost) > MOST_REFUSED * len(pairs):
+        line = f"{len(lost):,} of {len(pairs):,} pairs cannot be rendered ({places}): {reason}"
+        if len(lost) > MOST_LOST * len(pairs):
             raise DataError(line)
-        data.tally.drop("refused by the chat template", len(lost))
+        data.tally.drop("cannot be rendered", len(lost))
         data.warnings.append(f"{line}; they are left out")
     return found
-
-
-def _rendered(conversations: Sequence[Conversation], renderer: Renderer) -> dict[str, Any]:
-    """Each conversation as rendered or, where the template refuses it, the error."""
-    try:
-        found: Sequence[Any] = renderer.render(conversations)
-    except ModelError:
-        found = [_rendered_alone(one, renderer) for one in conversations]
-    return dict(zip((c.id for c in conversations), found, strict=True))
-
-
-def _rendered_alone(conversation: Conversation, renderer: Renderer) -> Any:
-    try:
-        return renderer.render([conversation])[0]
-    except ModelError as error:
-        return error
 
 
 def _why_alike(pair: Pair, ids: Ids, renderer: Renderer) -> str:
@@ -235,46 +236,21 @@ def _why_alike(pair: Pair, ids: Ids, renderer: Renderer) -> str:
 
 
 def _rounds(
-    pairs: list[Pair], held_out: list[Pair] | None, config: TrainConfig, tally: Tally
-) -> list[Round]:
-    """What is fitted on what, and measured on what: test data, a share, or folds."""
+    pairs: list[Pair], held_out: list[Pair] | None, config: TrainConfig, name: str
+) -> tuple[list[Round], str]:
+    """What is fitted on what and measured on what, and in words: test data, folds, or a share."""
     every = np.arange(len(pairs))
     if held_out is not None:
         rounds = [Round(every, np.arange(len(held_out)) + len(pairs))]
-    elif config.test_share is None and config.refit and len(pairs) < SMALL:
-        fold = prompt_folds(pairs)
-        rounds = [Round(every[fold != k], every[fold == k]) for k in range(FOLDS)]
-    else:
-        sides = split(pairs, 0.2 if config.test_share is None else config.test_share)
-        rounds = [Round(sides.train, sides.test)]
-        aside = len(pairs) - len(sides.train) - len(sides.test)
-        if aside:
-            tally.drop("near both sides of the split, set aside", aside)
-    return [one for one in rounds if len(one.train) and len(one.test)]
-
-
-def prompt_folds(pairs: Sequence[Pair]) -> Integers:
-    """[N] fold of each pair: equal prompts, near-duplicates and groups lie in one fold.
-
-    Clusters are dealt in the order of a hash of their content, so the folds are of about equal
-    size and the same for the same data in any order.
-    """
-    texts = [normalised(pair.a.messages[:-1]) for pair in pairs]
-    number: dict[str, int] = {}
-    prompt = np.array([number.setdefault(text, len(number)) for text in texts])
-    group: dict[str, int] = {}
-    first = [group.setdefault(pair.group, prompt[i]) for i, pair in enumerate(pairs)]
-    near = near_pairs(np.stack([signature(text) for text in number]))
-    links = np.concatenate([near, np.stack([prompt, first], axis=1)])
-    graph = coo_array((np.ones(len(links)), tuple(links.T)), shape=(len(number),) * 2)
-    cluster = connected_components(graph, directed=False)[1][prompt]
-    name: dict[int, bytes] = {}
-    for one, text in zip(cluster.tolist(), texts, strict=True):
-        key = blake2b(f"fold {text}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
-        name[one] = min(key, name.get(one, key))
-    order = sorted(name, key=lambda one: name[one])
-    sizes = np.bincount(cluster)[order]
-    fold = np.empty(len(order), dtype=np.int64)
-    fold[order] = (np.cumsum(sizes) - sizes) * FOLDS // len(pairs)
-    result: Integers = fold[cluster]
-    return result
+        prompts = len({pair.group for pair in held_out})
+        return rounds, f"{len(held_out):,} pairs over {prompts:,} prompts of {name}"
+    if config.test_share is None and config.refit and len(pairs) < SMALL:
+        fold = prompt_folds(pairs, FOLDS)
+        rounds = [Round(every[fold != k], every[fold == k]) for k in np.unique(fold)]
+        return rounds, (
+            f"{len(rounds)}-fold cross-validation, {len(pairs):,} pairs over "
+            f"{len({pair.group for pair in pairs}):,} prompts; layer, ridge and head of a fold "
+            "never see its prompts"
+        )
+    sides = split(pairs, DEFAULT_SHARE if config.test_share is None else config.test_share)
+    return [Round(sides.train, sides.test)], sides.said.removeprefix("held out: ")

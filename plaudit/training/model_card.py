@@ -16,6 +16,7 @@ HUB_NAMES = {"smollm2": "HuggingFaceTB/SmolLM2-135M-Instruct"}
 TABLE = (
     ("accuracy", "accuracy"),
     ("log-loss", "log-loss (0.693 = chance)"),
+    ("label entropy", "label entropy: no log-loss can be lower"),
     ("length baseline", "accuracy of the length baseline"),
     ("bag of words accuracy", "accuracy of words alone"),
     ("bag of words log-loss", "log-loss of words alone"),
@@ -38,7 +39,10 @@ def model_card(report: Report, contract: Mapping[str, Any], prompts: int, max_le
         sha256=contract["data"]["sha256"],
         dropped=f"Left out: {dropped}." if dropped else "Nothing was left out.",
         held_out=report.facts["held out"],
-        table="\n".join(_row(report.numbers[name], label) for name, label in TABLE),
+        verdict=report.verdict,
+        table="\n".join(
+            _row(report.numbers[n], label) for n, label in TABLE if n in report.numbers
+        ),
         warnings="".join(f"- {line}\n" for line in report.warnings) + "\n" * bool(report.warnings),
         max_length=max_length,
     )

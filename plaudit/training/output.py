@@ -13,7 +13,6 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from plaudit.errors import ModelError, UsageError
-from plaudit.evaluation.report import Report
 
 CONTRACT = "plaudit.json"
 MADE = ("README.md", "report.json")  # what train writes beside the files the contract lists
@@ -27,41 +26,22 @@ def check_output(folder: Path) -> None:
         raise UsageError(
             f"-o {folder} is not empty and holds no model of plaudit; name a new folder"
         )
-    check_writable(folder, "-o")
-
-
-def check_page(page: Path) -> None:
-    """Raise UsageError where the Report's page could not be written."""
-    if page.is_dir():
-        raise UsageError(f"--html {page} is a folder; name a file in it")
-    check_writable(page.parent, "--html")
-
-
-def write_page(report: Report, page: Path) -> None:
-    """Write the Report's page, with the folders that are missing."""
-    try:
-        page.parent.mkdir(parents=True, exist_ok=True)
-        report.write_html(page)
-    except OSError as error:
-        raise ModelError(f"cannot write the page {page}: {error.strerror or error}") from error
-
-
-def check_writable(folder: Path, flag: str) -> None:
-    """Raise UsageError unless a file can be made in a folder, or in its nearest parent."""
-    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    there = nearest(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        raise UsageError(
-            f"{flag} {folder} cannot be written: {there}: {error.strerror or error}"
-        ) from None
+        raise UsageError(f"-o {folder} cannot be written: {there}: {error.strerror}") from None
+
+
+def nearest(folder: Path) -> Path:
+    """The folder itself or, where it is not there yet, the nearest one above it that is."""
+    return next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
 
 
 def check_space(folder: Path, needed: int) -> None:
     """Raise ModelError where the disk has not the space for a model of `needed` bytes."""
-    there = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(nearest(folder)).free
     if free < needed:
         raise ModelError(
             f"-o {folder}: a model of this base takes up to {needed / 1e9:.1f} GB, "
@@ -93,7 +73,9 @@ def written_whole(folder: Path) -> Iterator[Path]:
         if new:
             shutil.rmtree(folder, ignore_errors=True)
         reason = getattr(error, "strerror", None) or error
-        raise ModelError(f"cannot save the model to {folder}: {reason}; nothing is kept") from error
+        raise ModelError(
+            f"cannot save the model to {folder}: {reason}; nothing there was changed"
+        ) from error
     except BaseException:
         if new:
             shutil.rmtree(folder, ignore_errors=True)

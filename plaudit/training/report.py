@@ -58,16 +58,20 @@ def measure_held_out(
             for part in kept
         ]
         both = values[tokens.side[test].ravel()] - values.mean(axis=0)
-        words = BagOfWords([tokens.pairs[i] for i in train]).margins(
-            [tokens.pairs[i] for i in test]
-        )
         margins = np.stack([x_test @ head for head in heads])
-        parts.append((margins, words, both.astype(np.float64) @ heads[-1]))
+        parts.append((margins, _words(tokens, train, test), both.astype(np.float64) @ heads[-1]))
         sizes.append([len(part) for part in kept])
     margins, words, scores = (np.concatenate(part, axis=-1) for part in zip(*parts, strict=True))
     pairs = [tokens.pairs[i] for i in tokens.test]
     count = np.mean(sizes, axis=0).round().astype(int).tolist()
     return HeldOut(pairs, count, margins, words, scores)
+
+
+def _words(tokens: TokenizedPairs, train: Integers, test: Integers) -> Floats:
+    """Margins of the bag-of-words baseline on held-out pairs; NaN where too few to fit it on."""
+    fitted = BagOfWords([tokens.pairs[i] for i in train])
+    margins = fitted.margins([tokens.pairs[i] for i in test])
+    return np.full(len(test), np.nan) if margins is None else margins
 
 
 def held_out_report(
@@ -79,7 +83,7 @@ def held_out_report(
 ) -> Report:
     """Held-out numbers of heads fitted on other prompts alone, as selected in each round."""
     found = measure_held_out(tokens, features, of_rounds)
-    report = Report("Trained on a frozen backbone", {}, dropped=dict(data.tally.dropped))
+    report = Report(f"Reward model trained on {data.name}", {}, dropped=dict(data.tally.dropped))
     report.warnings += data.warnings
     if any(pair.strength is not None for pair in tokens.pairs):
         report.warnings.append(
@@ -133,22 +137,15 @@ def run_facts(
     seconds: float,
 ) -> dict[str, str]:
     """What the head of the Report says: base, counts, which head is saved, precision, time."""
-    test = tokens.test
-    prompts = len({tokens.pairs[i].group for i in test})
-    held_out = f"{len(test):,} pairs ({len(test) / len(tokens.pairs):.0%}) over {prompts:,} prompts"
     saved = "the very head measured below"
     if len(tokens.rounds) > 1:
-        held_out = (
-            f"{len(tokens.rounds)}-fold cross-validation, {len(test):,} pairs over {prompts:,} "
-            "prompts: layer, ridge and head of a fold never see its prompts"
-        )
         saved = f"fitted on all {len(used):,} pairs; metrics below: the folds' heads"
     elif len(used) > len(tokens.train):
         saved = f"refitted on all {len(used):,} pairs; metrics below: the head fitted without them"
     return {
         "base": f"{config.base}, its first {selection.layer} layers",
         "trained on": f"{len(used):,} pairs",
-        "held out": held_out,
+        "held out": tokens.held_out,
         "saved head": saved,
         "calibration": f"scores divided by {selection.temperature:.2f}, fitted out of fold",
         "pass": f"{precision.dtype}; layer compute saved: {search.saved_share:.0%}".replace(

@@ -31,7 +31,7 @@ from plaudit.training.frozen.features import FeatureCache, Features
 from plaudit.training.frozen.head import Head, Selection, fit, select_each
 from plaudit.training.frozen.layer_search import LayerSearch, search_layers
 from plaudit.training.model_card import model_card
-from plaudit.training.output import check_output, check_page, check_space, write_page, written_whole
+from plaudit.training.output import check_output, check_space, written_whole
 from plaudit.training.report import held_out_report, run_facts
 from plaudit.types import Pair, messages_id
 
@@ -57,7 +57,6 @@ def train(
     output: str | Path | None = None,
     config: TrainConfig | None = None,
     *,
-    html: str | Path | None = None,
     say: Say = lambda _: None,
     progress: Progress | None = None,
     **settings: Any,
@@ -69,9 +68,12 @@ def train(
             frame, a `datasets.Dataset`, an iterator of dicts.
         output: the folder to save to; None saves nothing.
         config: settings, or give them as keywords: `train(data, base="smollm2")`.
-        html: also write the Report as a page.
         say: called with a line at each step.
         progress: called with (tokens done, all) during the pass.
+
+    >>> trained = train("desk.jsonl", "desk-rm")  # doctest: +SKIP
+    >>> trained.report["accuracy"]  # doctest: +SKIP
+    Interval(value=0.785, low=0.746, high=0.822, n=456, groups=152)
 
     Raises UsageError on bad settings, DataError on bad data (both before the backbone is
     loaded), ModelError on a base that will not do.
@@ -80,10 +82,8 @@ def train(
     folder = None if output is None else Path(output)
     if folder is not None:
         check_output(folder)
-    if html is not None:
-        check_page(Path(html))
     started = time.perf_counter()
-    checked = read_data(data, config)
+    checked = read_data(data, config, say)
     say(f"{checked.tally.rows:,} rows, {len(checked.pairs):,} pairs; {checked.check.summary()}")
     base = load_base(config, say)
     if folder is not None:
@@ -107,8 +107,6 @@ def train(
         if dtype != torch.float32:
             model = with_stored_weights(model, base.folder, selection.layer)
         _save(model, report, folder, tokens)
-    if html is not None:
-        write_page(report, Path(html))
     return Trained(model, report, folder)
 
 
@@ -137,8 +135,9 @@ def _config(config: TrainConfig | None, settings: dict[str, Any]) -> TrainConfig
         raise UsageError(f"train has no setting {', '.join(unknown)}; it takes {', '.join(known)}")
     if config is not None and settings:
         raise UsageError("give train a config or settings as keywords, not both")
-    if isinstance(columns := settings.get("columns"), Mapping):
-        settings["columns"] = ",".join(f"{role}={name}" for role, name in columns.items())
+    for name in ("columns", "label_values"):
+        if not isinstance(settings.get(name), (str, Mapping, type(None))):
+            raise UsageError(f"{name} is text or a mapping, found {settings[name]!r:.60}")
     return config or TrainConfig(**settings)
 
 

@@ -1,1 +1,1 @@
-"""What both web applications share: headers, limits, errors, tokens."""
+"""What both web applications share, without knowing either: headers, limits, tokens, errors."""

@@ -422,7 +422,7 @@ def test_add_and_export_say_what_they_did(tmp_path):
     added = run("add", desk, SUPPORT_DESK)
     assert added.returncode == 0, added.stderr
     assert "two-responses, 456 rows: 456 comparisons added, 456 labels" in added.stderr
-    assert "456 comparisons, 456 judgments, 456 opinions asked for" in " ".join(
+    assert "456 comparisons, 456 judgments, 456 judgments remaining" in " ".join(
         added.stdout.split()
     )
     again = json.loads(run("add", desk, SUPPORT_DESK, "--json").stdout)

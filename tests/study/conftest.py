@@ -123,7 +123,7 @@ class Server:
             port = free.getsockname()[1]
         app = create_app(study, CollectConfig(port=port, root_path=root_path))
         self.study = study
-        self.watch = app.state.desk.watch
+        self.watch = app.state.plaudit.updater
         self.base = f"http://127.0.0.1:{port}"
         self.server = uvicorn.Server(
             uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error")
@@ -170,7 +170,7 @@ def chromium():
 
 def ready(page):
     """Wait for a comparison on the screen, beyond the guard against a double press."""
-    page.wait_for_selector("#left .turn")
+    page.wait_for_selector("#left .message")
     page.wait_for_timeout(300)
 
 

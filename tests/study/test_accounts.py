@@ -43,7 +43,7 @@ def test_a_link_works_as_often_as_it_says_and_is_stored_hashed(study):
 
 
 def test_a_link_expires(study):
-    token = study.database.transact(lambda db: invite(db, "reader", "test", seconds=-1))
+    token = study.database.transact(lambda db: invite(db, "viewer", "test", seconds=-1))
     with pytest.raises(DataError, match="expired"):
         study.database.transact(lambda db: join(db, token))
 

@@ -72,7 +72,12 @@ def test_no_acknowledged_vote_is_lost_or_doubled(where, kills):
     for thread in threads:
         thread.start()
     for kill in range(kills):
-        time.sleep(0.4 + 0.07 * (kill % 5))
+        enough = sum(map(len, acknowledged)) + 21  # however slow the machine is
+        for _ in range(600):
+            if sum(map(len, acknowledged)) >= enough:
+                break
+            time.sleep(0.05)
+        time.sleep(0.07 * (kill % 5))
         server.send_signal(signal.SIGKILL)
         server.wait()
         server = start(target, port)

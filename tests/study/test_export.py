@@ -4,6 +4,7 @@ import json
 import uuid
 from itertools import pairwise
 
+import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy import select
 
 from plaudit.config import ExportConfig
-from plaudit.data import Tally, pairs_of, read
-from plaudit.errors import UsageError
+from plaudit.data import Tally, pairs_of, read, split
+from plaudit.data.near_duplicates import near_pairs, normalised, signature
+from plaudit.errors import DataError, UsageError
 from plaudit.statistics.aggregation import MODELS
 from plaudit.study import Study, schema
 from plaudit.study.answers import Answer, edit, resolve
@@ -35,7 +37,7 @@ def judged(study):
 
 
 def test_pairs_carry_votes_and_are_read_back_as_they_are(judged, tmp_path):
-    done = judged.export(tmp_path / "out", probability="vote_share")
+    done = judged.export(tmp_path / "out", aggregate="vote_share")
     found = lines(tmp_path / "out" / "train.jsonl")
     assert done.files == {"train.jsonl": len(found)}
     assert sum(done.dropped.values()) + len(found) == 12
@@ -52,7 +54,7 @@ def test_pairs_carry_votes_and_are_read_back_as_they_are(judged, tmp_path):
 
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_every_annotator_model_can_give_the_probabilities(judged, tmp_path, model):
-    judged.export(tmp_path / "out", probability=model)
+    judged.export(tmp_path / "out", aggregate=model)
     for row in lines(tmp_path / "out" / "train.jsonl"):
         assert 0 <= row["p"] <= 1
         if row["votes_a"] == 2:
@@ -62,7 +64,7 @@ def test_every_annotator_model_can_give_the_probabilities(judged, tmp_path, mode
 
 
 def test_trl_rows_are_conversational_and_ties_go_beside(judged, tmp_path):
-    judged.export(tmp_path / "out", format="trl", probability="vote_share")
+    judged.export(tmp_path / "out", format="trl", aggregate="vote_share")
     rows = lines(tmp_path / "out" / "train.jsonl")
     assert all("good" in row["chosen"][0]["content"] for row in rows)
     assert all(row["prompt"][0]["role"] == "user" and row["margin"] > 0 for row in rows)
@@ -89,16 +91,72 @@ def test_a_data_set_folder_loads_as_the_hub_lays_it_out(judged, tmp_path):
     assert len(pairs_of(read(str(tmp_path / "out"), split="train"))) == len(loaded["train"])
 
 
-def test_splits_keep_a_prompt_group_together_and_move_nothing(judged, tmp_path):
-    judged.export(tmp_path / "one", test_share=0.4)
-    before = {row["group"]: "train" for row in lines(tmp_path / "one" / "train.jsonl")}
-    before |= {row["group"]: "test" for row in lines(tmp_path / "one" / "test.jsonl")}
-    judged.compare("One more?", ["good x", "bad x"])
-    judge(judged, person(judged), "left", 5)
-    judged.export(tmp_path / "two", test_share=0.4)
-    for side in ("train", "test"):
-        for row in lines(tmp_path / "two" / f"{side}.jsonl"):
-            assert before.get(row["group"], side) == side
+def test_the_split_is_the_one_of_train(sqlite_study, tmp_path, rows):
+    """Near-duplicates of a prompt fall to one side, so that `train --test` takes the files."""
+    near = "Please tell me step by step how I can reset the password of my account number"
+    data = [
+        {"prompt": f"{near} {n}{' now' * (n % 2)}", "response_a": "yes", "response_b": "no"}
+        for n in range(12)
+    ]
+    words = "refund order link invoice parcel voucher receipt address".split()
+    data += [
+        {"prompt": f"Where is my {a} and {b}?", "response_a": "here", "response_b": "there"}
+        for a in words
+        for b in words
+        if a != b
+    ]
+    sqlite_study.add(rows([row | {"label": "a"} for row in data]))
+    done = sqlite_study.export(tmp_path / "out", test_share=0.3)
+    sides = {side: lines(tmp_path / "out" / f"{side}.jsonl") for side in ("train", "test")}
+    held = {side: {row["prompt"][0]["content"] for row in found} for side, found in sides.items()}
+    assert not held["train"] & held["test"]
+    assert len({side for side in held if any(text.startswith(near) for text in held[side])}) == 1
+    assert sum(map(len, sides.values())) + sum(done.dropped.values()) == len(data)
+    everything = pairs_of(read(str(rows([row for side in sides.values() for row in side]))))
+    again = split(everything, 0.3)
+    assert len(again.train) + len(again.test) == len(everything)
+    train, test = (pairs_of(read(str(tmp_path / "out" / f"{s}.jsonl"))) for s in sides)
+    assert not leaks(train, test)
+
+
+def leaks(train, test):
+    """Near-duplicate prompts between two sets, as `check --test` looks for them."""
+    texts = [normalised(pair.a.messages[:-1]) for pair in (*train, *test)]
+    pairs = near_pairs(np.stack([signature(text) for text in texts]))
+    return [pair for pair in pairs.tolist() if (pair[0] < len(train)) != (pair[1] < len(train))]
+
+
+def test_a_side_without_a_prompt_is_an_error(study, tmp_path):
+    fill(study, 1)
+    judge(study, person(study))
+    with pytest.raises(DataError, match="no prompt falls to (train|test) at --test-share 0.01"):
+        study.export(tmp_path / "out", test_share=0.01)
+
+
+def test_an_export_leaves_no_file_of_the_last_one_and_no_one_elses_is_touched(judged, tmp_path):
+    out = tmp_path / "out"
+    judged.export(out, format="dataset")
+    (out / "mine.txt").write_text("mine")
+    judged.export(out, format="trl", aggregate="vote_share")
+    assert not (out / "data").exists()
+    assert not (out / "README.md").exists()
+    (out / "README.md").write_text("mine too")
+    assert (out / "ties.jsonl").is_file()
+    judged.export(out, format="raw")
+    assert {path.name for path in out.iterdir()} == {
+        *("mine.txt", "README.md", "raw.jsonl", "study.json", "manifest.json")
+    }
+    assert (out / "README.md").read_text() == "mine too"
+
+
+def test_columns_of_the_data_never_overrule_what_people_said(study, tmp_path, rows):
+    row = {"prompt": "Hi", "responses": ["one", "two"], "ranks": [1, 2], "p": 0.1, "votes_a": 9}
+    study.add(rows([row | {"label": "b", "topic": "x"}]))
+    study.export(tmp_path / "out", aggregate="majority")
+    (found,) = lines(tmp_path / "out" / "train.jsonl")
+    won = "a" if found["response_a"][0]["content"] == "one" else "b"
+    assert (found["p"] > 0.5) == (won == "a")
+    assert (found["column_p"], found["column_label"], found["topic"]) == (0.1, "b", "x")
 
 
 def test_a_resolution_outweighs_the_votes(study, tmp_path):
@@ -114,19 +172,22 @@ def test_a_resolution_outweighs_the_votes(study, tmp_path):
     (row,) = lines(tmp_path / "out" / "train.jsonl")
     assert row["p"] == (1.0 if other == "a" else 0.0)
     study.database.transact(lambda db: resolve(db, owner, comparison, "both_bad", uuid.uuid4().hex))
-    assert study.export(tmp_path / "out").dropped == {"both_bad": 1}
+    with pytest.raises(DataError, match="nothing to export of 1 comparisons .*both_bad 1"):
+        study.export(tmp_path / "out")
+    (row,) = lines(tmp_path / "out" / "train.jsonl")  # the last export is as it was
+    assert row["aggregate"] in MODELS
 
 
 def test_gold_and_few_votes_are_left_out_and_counted(judged, tmp_path, rows):
     gold = {"prompt": "Gold?", "response_a": "yes", "response_b": "no", "label": "a"}
     judged.add(rows([gold]), labels="gold")
-    done = judged.export(tmp_path / "out", min_votes=3)
-    assert done.files == {}
+    with pytest.raises(DataError, match=r"nothing to export.*fewer than 3 votes \d+, gold 1"):
+        judged.export(tmp_path / "out", min_votes=3)
+    done = judged.export(tmp_path / "out", min_votes=2)
     assert done.dropped["gold"] == 1
-    assert done.dropped["fewer than 3 votes"] >= 9
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
     assert manifest["left_out"]["gold"] == 1
-    assert manifest["filters"]["min_votes"] == 3
+    assert manifest["filters"]["min_votes"] == 2
     assert len(manifest["annotator_reliability"]) == 2
 
 
@@ -138,8 +199,8 @@ def test_an_annotator_can_be_left_out(judged, tmp_path):
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(study, tmp_path):
-    with pytest.raises(UsageError, match="dawid_skene"):
-        study.export(tmp_path / "out", probability="oracle")
+    with pytest.raises(UsageError, match="vote_share"):
+        study.export(tmp_path / "out", aggregate="oracle")
     with pytest.raises(UsageError, match="pairs, trl, raw or dataset"):
         ExportConfig(format="csv")
 
@@ -184,17 +245,26 @@ def test_a_raw_export_added_to_a_new_study_gives_an_equal_one(tmp_path_factory, 
         people = [person(study) for _ in range(3)]
         for who, answer in answers:
             judge(study, people[who], answer, reasons=("clearer",), rationale="so")
-        first = study.export(folder / "one", format="raw")
-        pairs = study.export(folder / "pairs1").sha256
         counts = study.counts()
+        if not counts["comparisons"]:
+            return
+        first = study.export(folder / "one", format="raw")
+        pairs = exported(study, folder / "pairs1")
     with Study(folder / "two.db") as copy:
-        copy.add(folder / "one" / "raw.jsonl") if first.files["raw.jsonl"] else None
-        if first.files["raw.jsonl"]:
-            assert copy.export(folder / "two", format="raw").sha256 == first.sha256
-            assert copy.export(folder / "pairs2").sha256 == pairs
-            assert copy.counts() == counts
-            again = copy.add(folder / "one" / "raw.jsonl")
-            assert (again.comparisons, again.labels) == (0, 0)
+        copy.add(folder / "one" / "raw.jsonl")
+        assert copy.export(folder / "two", format="raw").sha256 == first.sha256
+        assert exported(copy, folder / "pairs2") == pairs
+        assert copy.counts() == counts
+        again = copy.add(folder / "one" / "raw.jsonl")
+        assert (again.comparisons, again.labels) == (0, 0)
+
+
+def exported(study, folder):
+    """The content hash of an export, or why there is nothing to export."""
+    try:
+        return study.export(folder).sha256
+    except DataError as error:
+        return str(error)
 
 
 def test_a_raw_export_trains_as_votes(judged, tmp_path):
@@ -242,5 +312,5 @@ def test_a_newer_raw_export_adds_what_has_changed_since(tmp_path):
     with Study(tmp_path / "b.db") as second:
         second.add(tmp_path / "one" / "raw.jsonl")
         assert second.add(tmp_path / "two" / "raw.jsonl").labels == 1
-        assert second.counts()["asked"] == 0
+        assert second.counts()["remaining"] == 0
         assert second.export(tmp_path / "three", format="raw").sha256 == judged_again.sha256

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from plaudit.study.quality import Watch
+from plaudit.study.quality import OverviewUpdater
 from tests.study.conftest import fill, judge, person, prefers_good
 
 RANDOM = np.random.default_rng(0)
@@ -20,7 +20,7 @@ def noisy(share):
 
 
 def overview(study):
-    return Watch(study.database).refresh()
+    return OverviewUpdater(study.database).refresh()
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_counts(study):
     judge(study, person(study), prefers_good, 4)
     judge(study, person(study), prefers_good, 2)
     found = overview(study)
-    assert (found.comparisons, found.judged, found.complete, found.asked) == (6, 4, 2, 6)
+    assert (found.comparisons, found.judged, found.complete, found.remaining) == (6, 4, 2, 6)
     assert found.last_hour == 6
     assert found.answers["left"] + found.answers["right"] == 6
     assert found.by_day[-1][1] == 6
@@ -68,7 +68,7 @@ def test_only_the_one_sided_is_flagged_for_a_side(crowd):
     study, names = crowd
     facts = {f.id: f for f in overview(study).annotators}
     assert "prefers the left side" in facts[names["left"]].flags
-    assert any("times running" in flag for flag in facts[names["left"]].flags)
+    assert any("times in a row" in flag for flag in facts[names["left"]].flags)
     for name in ("good1", "good2", "good3"):
         assert facts[names[name]].flags == ()
         assert facts[names[name]].seconds == 4.0
@@ -84,8 +84,8 @@ def test_who_clicks_faster_than_anyone_reads_is_flagged(study):
     judge(study, fast, prefers_good, 20, active_ms=500)
     judge(study, slow, prefers_good, 20, active_ms=90_000)
     flags = {f.id: f.flags for f in overview(study).annotators}
-    assert "faster than reading" in flags[fast.id]
-    assert "faster than reading" not in flags[slow.id]
+    assert "faster than reading speed" in flags[fast.id]
+    assert "faster than reading speed" not in flags[slow.id]
 
 
 def test_gold_and_retests_are_scored(sqlite_study, rows):
@@ -104,7 +104,7 @@ def test_gold_and_retests_are_scored(sqlite_study, rows):
     assert facts[sound.id].gold.value == 1.0
     assert facts[sound.id].gold.n > 5
     assert facts[wrong.id].gold.value == 0.0
-    assert any(flag.startswith("gold surely below") for flag in facts[wrong.id].flags)
+    assert any(flag.startswith("gold accuracy below") for flag in facts[wrong.id].flags)
     assert facts[sound.id].consistency.value == 1.0
     assert facts[sound.id].consistency.n > 5
 
@@ -125,7 +125,7 @@ def test_a_refresh_reads_what_is_new_and_forgets_what_is_superseded(study):
 
     fill(study, 5)
     who = person(study)
-    watch = Watch(study.database)
+    watch = OverviewUpdater(study.database)
     judge(study, who, "left", 3)
     assert watch.refresh().judged == 3
     judge(study, who, "left")
@@ -137,7 +137,7 @@ def test_a_refresh_reads_what_is_new_and_forgets_what_is_superseded(study):
 def test_the_thread_keeps_it_fresh_and_stops(study):
     import time
 
-    watch = Watch(study.database, every=0.05)
+    watch = OverviewUpdater(study.database, every=0.05)
     watch.start()
     fill(study, 2)
     for _ in range(100):

@@ -1,5 +1,6 @@
 """The store, the same on SQLite and PostgreSQL: adding, settings, append-only tables."""
 
+import json
 import threading
 
 import pytest
@@ -7,6 +8,7 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.exc import DatabaseError
 
 import plaudit
+from plaudit.data import pairs_of, read
 from plaudit.errors import DataError, UsageError
 from plaudit.study import Study, schema
 from plaudit.study.database import HEAD
@@ -21,7 +23,7 @@ def test_adding_the_same_data_again_adds_nothing(study, rows):
     assert (first.comparisons, first.labels, first.dropped) == (2, 2, {"unreadable": 1})
     assert (second.comparisons, second.known, second.labels) == (0, 2, 0)
     assert "data.jsonl:3" in first.problems[0]
-    assert study.counts() == {"comparisons": 2, "judgments": 2, "asked": 2}
+    assert study.counts() == {"comparisons": 2, "judgments": 2, "remaining": 2}
 
 
 def test_a_comparison_is_the_same_whichever_way_round(study, rows):
@@ -79,7 +81,7 @@ def test_gold_leaves_the_open_queue(study, rows):
     added = study.add(rows([PAIR, {**PAIR, "prompt": "Bye", "label": "skip"}]), labels="gold")
     assert added.labels == 1
     assert added.dropped == {"no certain answer, not made gold": 1}
-    assert study.counts()["asked"] == 1
+    assert study.counts()["remaining"] == 1
 
 
 def test_personal_data_is_counted_and_masked_on_request(study, rows):
@@ -130,7 +132,7 @@ def test_what_cannot_be_compared_says_so(study):
 def test_settings_move_the_slots_and_are_audited(study):
     fill(study, 3)
     study.change(overlap=3, question="Which?")
-    assert study.counts()["asked"] == 9
+    assert study.counts()["remaining"] == 9
     assert study.settings.question == "Which?"
     with pytest.raises(UsageError, match="overlap must lie in 1 to 100"):
         study.change(overlap=0)
@@ -207,3 +209,134 @@ def test_what_is_no_study_is_refused(tmp_path):
     db.commit()
     with pytest.raises(DataError, match="newer plaudit"):
         Study(newer)
+
+
+def test_a_transaction_that_is_run_again_counts_and_labels_once(study, rows, monkeypatch):
+    """As PostgreSQL asks for after a deadlock: the second run is the one that stays."""
+    once = study.database.transact
+
+    def twice(work):
+        class Lost(Exception):
+            pass
+
+        def lost(db):
+            work(db)
+            raise Lost
+
+        with pytest.raises(Lost):
+            once(lost)
+        return once(work)
+
+    data = rows([PAIR, PAIR])  # two equal labels are two, the same file again adds none
+    monkeypatch.setattr(study.database, "transact", twice)
+    added = study.add(data)
+    assert (added.comparisons, added.known, added.labels) == (1, 1, 2)
+    monkeypatch.undo()
+    assert study.add(data).labels == 0
+
+
+def test_owners_who_save_at_once_lose_nothing(study):
+    errors = []
+
+    def save(number):
+        try:
+            study.change(**[{"question": "Which?"}, {"overlap": 3}, {"mode": "graded"}][number % 3])
+            study.write_guideline(f"Rule {number}")
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=save, args=(number,)) for number in range(9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    settings = study.settings
+    assert (settings.question, settings.overlap, settings.mode) == ("Which?", 3, "graded")
+    assert study.guideline()[0] == 9
+
+
+CALL = {
+    "id": "1",
+    "type": "function",
+    "function": {"name": "find", "arguments": '{"mail": "jo@x.org"}'},
+}
+RICH = {
+    "prompt": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is this?"},
+                {"type": "image_url", "image_url": {"url": "data:4111111111111111"}},
+            ],
+        },
+        {"role": "assistant", "content": None, "tool_calls": [CALL]},
+        {"role": "tool", "content": "a cat", "tool_call_id": "1", "name": "find"},
+    ],
+    "response_a": [{"role": "assistant", "content": "A cat.", "reasoning_content": "I look."}],
+    "response_b": "A dog.",
+    "label": "a",
+}
+
+
+def test_messages_are_kept_whole(study, rows, tmp_path):
+    """Parts, tool calls, reasoning: as they came, out again, and under the hash that they have."""
+    data = rows([RICH])
+    study.add(data)
+    (stored,) = study.comparisons()
+    (pair,) = pairs_of(read(str(data)))
+    assert pair.a.messages[:3] == stored.prompt
+    assert pair.a.messages[3:] in (stored.response_a, stored.response_b)
+    (judgment,) = study.judgments()
+    assert judgment.comparison == stored.id
+    for form in ("pairs", "raw"):
+        study.export(tmp_path / form, format=form)
+        (name,) = (tmp_path / form).glob("[tr]*.jsonl")
+        (again,) = pairs_of(read(str(name)))
+        assert {again.a.id, again.b.id} == {pair.a.id, pair.b.id}
+    with pytest.raises(DataError, match="more than text"):
+        study.export(tmp_path / "dataset", format="dataset")
+
+
+def test_tool_calls_are_masked_and_images_left_alone(study, rows):
+    added = study.add(rows([RICH]), mask=("pii",))
+    assert added.found == {"e-mail": 1}
+    (stored,) = study.comparisons()
+    assert "[e-mail]" in stored.prompt[1].fields["tool_calls"][0]["function"]["arguments"]
+    assert stored.prompt[0].content[1]["image_url"]["url"] == "data:4111111111111111"
+
+
+def test_counts_and_judgments_agree_with_retests(study):
+    fill(study, 20)
+    study.change(retest_rate=0.5, retest_after=2)
+    judge(study, person(study), "left", 60)
+    with study.database.read() as db:
+        kinds = db.scalars(select(schema.standing.c.kind)).all()
+    assert "retest" in kinds
+    assert study.counts()["judgments"] == len(list(study.judgments())) == kinds.count("vote") == 20
+
+
+def test_unknown_names_are_refused(tmp_path, sqlite_study):
+    with pytest.raises(UsageError, match="no setting 'colour'"):
+        Study(tmp_path / "x.db", colour="red")
+    assert not (tmp_path / "x.db").exists()
+    with pytest.raises(UsageError, match="no annotator of this name"):
+        sqlite_study.export(tmp_path / "out", without=("nobody",))
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(DataError, match="cannot be written"):
+        sqlite_study.export(tmp_path / "file")
+
+
+def test_a_raw_export_with_impossible_values_is_refused(sqlite_study, tmp_path, rows):
+    fill(sqlite_study, 1)
+    judge(sqlite_study, person(sqlite_study))
+    sqlite_study.export(tmp_path / "raw", format="raw")
+    row = json.loads((tmp_path / "raw" / "raw.jsonl").read_text())
+    row["judgments"][0]["p"] = 0.7
+    with Study(tmp_path / "copy.db") as copy:
+        added = copy.add(rows([row]))
+        assert "only imported judgments have p" in added.problems[0]
+        study_json = tmp_path / "raw" / "study.json"
+        study_json.write_text(study_json.read_text().replace('"annotator"', '"admin"'))
+        with pytest.raises(DataError, match="role 'admin' is not one of owner"):
+            copy.add(tmp_path / "raw" / "raw.jsonl")

@@ -278,7 +278,7 @@ PAGES = [
     "/judge",
     "/owner",
     "/owner/annotators",
-    "/owner/queue",
+    "/owner/disagreements",
     "/owner/gold",
     "/owner/export",
     "/owner/setup",

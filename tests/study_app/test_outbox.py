@@ -21,7 +21,7 @@ def page(server):
         page = browser.new_page()
         page.goto(server.link())
         page.click("#start")
-        page.wait_for_selector("#left .turn")
+        page.wait_for_selector("#left .message")
         yield page
         browser.close()
 

@@ -108,7 +108,7 @@ def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
         for page in people:
             page.wait_for_selector("#empty:not([hidden])")
         picture(people[0], "07-finished")
-        assert study.counts() == {"comparisons": 20, "judgments": 40, "asked": 0}
+        assert study.counts() == {"comparisons": 20, "judgments": 40, "remaining": 0}
 
         server.watch.refresh()
         owner.goto(server.base + "/owner")
@@ -116,7 +116,7 @@ def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
         picture(owner, "08-progress", full_page=True)
         owner.goto(server.base + "/owner/annotators")
         picture(owner, "09-annotators", full_page=True)
-        owner.goto(server.base + "/owner/queue")
+        owner.goto(server.base + "/owner/disagreements")
         waiting = owner.query_selector_all("section.card form")
         assert len(waiting) == 5
         picture(owner, "10-disagreements")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from plaudit.study_app.rendering import render_markdown, render_turns
+from plaudit.study_app.rendering import render_markdown, render_messages
 from plaudit.types import Message
 
 XSS = [
@@ -86,5 +86,16 @@ def test_images_become_their_words():
 
 def test_long_and_odd_texts_render_whole():
     text = "word " * 8000 + "\u202eשלום 😀 end"
-    html = render_turns((Message("assistant", text),))[0]["html"]
+    html = render_messages((Message("assistant", text),))[0]["html"]
     assert "😀 end" in html
+
+
+def test_what_is_not_shown_is_named_and_a_models_name_is_not():
+    parts = ({"type": "text", "text": "See"}, {"type": "image_url", "image_url": {"url": "x"}})
+    call = {"function": {"name": "<b>find</b>"}}
+    fields = {"tool_calls": [call, "odd"], "reasoning_content": "hm", "name": "gpt"}
+    (shown,) = render_messages((Message("assistant", parts, fields),))
+    assert "<p>See</p>" in shown["html"]
+    assert "[image] [reasoning] [tool call: &lt;b&gt;find" in shown["html"]
+    assert "[tool call: unnamed]" in shown["html"]
+    assert "gpt" not in shown["html"]

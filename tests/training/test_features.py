@@ -103,12 +103,12 @@ def test_a_full_disk_is_one_clear_error(tmp_path, engine, monkeypatch):
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_a_folder_that_cannot_be_written_is_refused_before_the_backbone_runs(tmp_path, backbone):
+def test_a_folder_that_cannot_be_written_is_refused_before_the_backbone_runs(tmp_path, engine):
     (tmp_path / "file").write_text("not a folder")
     for place in (tmp_path / "file" / "features", "/proc/plaudit"):
         cache = FeatureCache.open("weights", "float32", True, Path(place))
         with pytest.raises(CacheError, match="cannot write features to .*set PLAUDIT_FEATURES"):
-            cache.features(backbone, sequences(), LAYERS, True)
+            cache.features(engine, sequences(), LAYERS)
 
 
 def test_an_empty_variable_counts_as_not_set(tmp_path, monkeypatch):

@@ -1,9 +1,11 @@
 """The output is checked before training, and written whole or not at all."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ import plaudit
 from plaudit import train
 from plaudit.errors import ModelError, UsageError
 from plaudit.training import output as module
-from plaudit.training.output import check_output, check_page, check_space, written_whole
+from plaudit.training.output import check_output, check_space, written_whole
 
 from .test_training import write_data
 
@@ -23,15 +25,10 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path):
         train("no such data", file)
     with pytest.raises(UsageError, match="under cannot be written"):
         train("no such data", file / "under")
-    with pytest.raises(UsageError, match="is a folder; name a file in it"):
-        train("no such data", tmp_path / "new", html=tmp_path)
     with pytest.raises(UsageError, match="not empty and holds no model of plaudit"):
         train("no such data", tmp_path)
     with pytest.raises(UsageError, match="cannot be written: /proc"):
         check_output(module.Path("/proc/plaudit-model"))
-    with pytest.raises(UsageError, match="cannot be written"):
-        check_page(file / "page.html")
-    assert not (tmp_path / "new").exists()
 
 
 def test_a_disk_without_space_is_refused_before_the_pass(tmp_path):
@@ -52,7 +49,7 @@ def test_a_disk_that_fills_up_leaves_nothing_and_spares_the_earlier_model(tmp_pa
                 raise error
 
     full = OSError(28, "No space left on device")
-    with pytest.raises(ModelError, match="rm: No space left on device; nothing is kept"):
+    with pytest.raises(ModelError, match="rm: No space left on device; nothing there was changed"):
         save("one", full)
     assert not folder.exists()
     save("one")
@@ -76,8 +73,10 @@ def test_the_model_card_says_what_it_is_and_its_code_runs(tmp_path, tiny_base):
     accuracy = trained.report.numbers["accuracy"]
     assert f"| accuracy | {accuracy.value:.3f} | {accuracy.low:.3f} to" in card
     code = "\n".join(re.findall(r"```python\n(.*?)```", card, re.S))
+    # Installed for editing, plaudit would be hidden by the model's folder of the same name.
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "rm", capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=tmp_path / "rm", capture_output=True, text=True, env=here
     )
     assert done.returncode == 0, done.stderr
     scores = [float(line.strip("[]tensor()").split(",")[0]) for line in done.stdout.splitlines()]

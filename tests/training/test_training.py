@@ -11,11 +11,11 @@ import plaudit
 from plaudit import train
 from plaudit.config import TrainConfig
 from plaudit.data import pairs_of
+from plaudit.data.split import prompt_folds
 from plaudit.errors import DataError, ModelError, UsageError
 from plaudit.samples import SUPPORT_DESK
 from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.calibration import temperature
-from plaudit.training.dataset import prompt_folds
 from plaudit.training.frozen.head import PRIOR_STDS, Selection, fit, labels, select, smoothed
 from plaudit.training.frozen.layer_search import (
     candidate_layers,
@@ -27,7 +27,7 @@ from plaudit.training.frozen.layer_search import (
 )
 from plaudit.types import Pair, Source
 
-from ..conftest import talk
+from ..conftest import byte_tokenizer, talk
 
 TURNS = (
     "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' + m['content'] | trim + '<|im_end|>' }}"
@@ -163,11 +163,11 @@ def test_folds_keep_like_prompts_together_whatever_the_order():
         Pair(talk(text, "a"), talk(text, "b"), 1.0, 1.0, f"g{i}", Source("f", i))
         for i, text in enumerate(texts)
     ]
-    fold = prompt_folds(pairs)
+    fold = prompt_folds(pairs, 5)
     assert len(set(fold[:10])) == 1
     assert set(fold) == set(range(5))
     order = np.random.default_rng(0).permutation(len(pairs))
-    assert np.array_equal(prompt_folds([pairs[i] for i in order]), fold[order])
+    assert np.array_equal(prompt_folds([pairs[i] for i in order], 5), fold[order])
 
 
 def test_a_row_that_the_template_refuses_is_named_and_left_out(tmp_path, tiny_base):
@@ -180,15 +180,17 @@ def test_a_row_that_the_template_refuses_is_named_and_left_out(tmp_path, tiny_ba
     ]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     report = train(data, None, base=base, layer="2", dtype="float32").report
-    assert report.dropped["refused by the chat template"] == 1
-    (said,) = [line for line in report.warnings if "refuses" in line]
+    assert report.dropped["cannot be rendered"] == 1
+    (said,) = [line for line in report.warnings if "cannot be rendered" in line]
     assert "1 of 60 pairs" in said
     assert "d.jsonl:41" in said
     assert "no system" in said
     for row in rows[:10]:
         row["prompt"] = rows[40]["prompt"]
     (tmp_path / "d.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with pytest.raises(DataError, match=r"refuses 11 of 60 pairs \(.*d.jsonl:1, .*no system"):
+    with pytest.raises(
+        DataError, match=r"11 of 60 pairs cannot be rendered \(.*d.jsonl:1, .*no system"
+    ):
         train(data, None, base=base, layer="2", dtype="float32")
 
 
@@ -217,14 +219,20 @@ def test_what_the_template_takes_away_is_named_as_the_cause(
         train(str(path), None, base=base, layer="2", dtype="float32")
 
 
-@pytest.mark.parametrize("family", ["mamba", "granite", "rwkv"])
+@pytest.mark.parametrize("family", ["granite", "cohere", "olmoe"])
 def test_a_base_whose_family_has_no_classifier_is_refused_before_the_pass(tmp_path, family):
-    from transformers import AutoConfig
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    AutoConfig.for_model(family).save_pretrained(tmp_path / family)  # no weights: none are read
+    shape = {"vocab_size": 259, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    config = AutoConfig.for_model(family, **shape, **heads, pad_token_id=257, eos_token_id=257)
+    AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / family)
+    byte_tokenizer().save_pretrained(tmp_path / family)
     data = write_data(tmp_path / "d.jsonl", 60)
-    with pytest.raises(ModelError, match=f"{family} model, and transformers has no sequence class"):
-        train(data, tmp_path / "rm", base=str(tmp_path / family))
+    lines = []
+    with pytest.raises(ModelError, match="no sequence classifier for"):
+        train(data, tmp_path / "rm", base=str(tmp_path / family), say=lines.append)
+    assert not any("conversations to run" in line for line in lines)
     assert not (tmp_path / "rm").exists()
 
 
@@ -249,9 +257,47 @@ def test_margins_of_pairs_that_are_all_right_grow_with_the_log_of_their_number(r
         assert low < np.median(scale) < low + 4
 
 
+def test_rows_in_memory_and_columns_by_name(tmp_path, tiny_base):
+    rows = [
+        {"question": f"Item {i * 7919}?", "x": f"Yes {i}!", "y": f"No {i}.", "won": "x"}
+        for i in range(60)
+    ]
+    columns = {"prompt": "question", "response_a": "x", "response_b": "y", "label": "won"}
+    settings = {"base": str(tiny_base), "layer": "2", "dtype": "float32"}
+    values = {"x": "a"}
+    lines = []
+    trained = train(
+        iter(rows), None, columns=columns, label_values=values, say=lines.append, **settings
+    )
+    assert trained.report["accuracy"].n == 60
+    assert "prompt = question" in lines[0]
+    frame = pytest.importorskip("pandas").DataFrame(rows)
+    again = train(frame, None, columns=columns, label_values=values, **settings)
+    assert again.report["accuracy"] == trained.report["accuracy"]
+    assert list(again.report.to_frame().loc["accuracy"].index[:2]) == ["value", "low"]
+    with pytest.raises(UsageError, match="no number 'acc'"):
+        trained.report["acc"]
+    assert repr(trained).startswith(f"Trained(RewardModel({tiny_base}, 2 layers, scores ")
+
+
+def test_a_column_of_the_conversation_that_is_not_read_stops_training(tmp_path):
+    path = tmp_path / "d.jsonl"
+    rows = [{"prompt": f"Item {i}?", "chosen": "Yes", "rejected": "No"} for i in range(60)]
+    rows[40]["context"] = "A fact that the response is about."  # later than the first rows
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(DataError, match=r"column 'context' .* not read .*--columns"):
+        train(str(path), None, base="no-such-base/none")
+
+
 def test_a_wrong_setting_names_those_that_there_are():
-    with pytest.raises(UsageError, match="train has no setting epochs, lr; it takes base, tune"):
+    with pytest.raises(UsageError, match="train has no setting epochs, lr; it takes .*base, tune"):
         train("x", None, epochs=3, lr=1)
+    for name, value in (("dtype", "int8"), ("test_share", "a"), ("base", ""), ("max_length", 3)):
+        with pytest.raises(UsageError, match=f"--{name.replace('_', '-')} must be .* found"):
+            train("x", None, **{name: value})
+    assert TrainConfig(layer=3).layer == "3"
+    with pytest.raises(UsageError, match=r"columns is text or a mapping, found \['a'\]"):
+        train("x", None, columns=["a"])
     with pytest.raises(UsageError, match="not both"):
         train("x", None, TrainConfig(), base="smollm2")
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.readers.messages import response_messages
-from plaudit.data.readers.reader import Fields, Row
+from plaudit.data.readers.reader import Fields, Row, prompt_messages, response_messages
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -40,13 +39,20 @@ def read(fields: Fields, source: Source) -> Slate:
         raise DataError(f"gold is a, b or tie, found {gold!r:.40}")
     for name in ("hash", "overlap"):
         fields.get(name)
-    answers = [j["answer"] for j in current(judgments)]
-    votes = tuple(float(answers.count(answer)) for answer in ("a", "b", "tie"))
+    counted = current(judgments)
+    answers = [j["answer"] for j in counted if j.get("p") is None]
+    given = [j["p"] for j in counted if j.get("p") is not None]
+    # A label that came as a probability is a vote in parts.
+    parts = (sum(given), sum(1.0 - p for p in given), 0.0)
+    votes = tuple(
+        answers.count(answer) + part for answer, part in zip(("a", "b", "tie"), parts, strict=True)
+    )
     both_bad = answers.count("both_bad")
     return fields.slate(
         source,
-        fields.prompt("prompt"),
+        prompt_messages(fields.need("prompt")),
         [response_messages(fields.need(f"response {s}", f"response_{s}")) for s in "ab"],
+        once=False,
         verdict="both_bad" if both_bad and both_bad >= sum(votes) else None,
         votes=(votes[0], votes[1], votes[2]) if any(votes) else None,
     )
@@ -62,6 +68,11 @@ def _check(judgment: Mapping[str, Any]) -> None:
         kinds = (int, float) if name == "created_at" else str
         if not isinstance(judgment.get(name), kinds):
             raise DataError(f"a judgment needs {name!r}, found {judgment.get(name)!r:.40}")
+    p = judgment.get("p")
+    if p is not None and not (isinstance(p, (int, float)) and 0 <= p <= 1):
+        raise DataError(f"p must lie in [0, 1], found {p!r:.40}")
+    if p is not None and judgment["kind"] != "imported":
+        raise DataError(f"only imported judgments have p, found it on a {judgment['kind']}")
     for name in ("active_ms", "wall_ms", "first_input_ms", "guideline"):
         value = judgment.get(name)
         if value is not None and not (type(value) is int and 0 <= value < 2**31):

@@ -1,1 +1,12 @@
-"""Alembic's migrations of a Study; `database.migrate` runs them."""
+"""The schema's history: each step frozen as SQL, so that it never follows the tables of today."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+
+
+def run_script(connection: Connection, name: str) -> None:
+    """Run the statements of a file in `versions`; an empty line parts them."""
+    script = (Path(__file__).parent / "versions" / name).read_text(encoding="utf-8")
+    for statement in script.split("\n\n"):
+        connection.execute(text(statement))

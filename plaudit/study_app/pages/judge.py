@@ -20,11 +20,11 @@ from plaudit.study.answers import Answer, Recent, edit, recent, undo, vote
 from plaudit.study.assignment import ONE, Assignment, assign, assignments
 from plaudit.study.ingest import storable
 from plaudit.study.study import settings_of
-from plaudit.study_app.context import Desk, Visitor, allowed, desk_of
-from plaudit.study_app.rendering import render_turns
+from plaudit.study_app.context import AppState, Session, allowed, state_of, writes
+from plaudit.study_app.rendering import render_messages
 
 router = APIRouter()
-Judge = Annotated[Visitor, Depends(allowed("annotator", "owner"))]
+Judge = Annotated[Session, Depends(allowed("annotator", "owner"))]
 _PROGRESS = select(
     s.annotator.c.judged,
     select(func.coalesce(func.max(s.guideline.c.version), 0)).scalar_subquery(),
@@ -43,7 +43,7 @@ class Key(BaseModel):
 
 
 class Given(Key):
-    """An answer as the screen sends it; judging.Answer checks the rest."""
+    """An answer as the screen sends it; answers.Answer checks the rest."""
 
     answer: str
     strength: int | None = None
@@ -82,68 +82,68 @@ class Preferences(BaseModel):
 
 
 @router.get("/judge")
-def screen(request: Request, visitor: Judge) -> Response:
-    desk = desk_of(request)
-    version, guideline = desk.study.guideline()
-    with desk.study.database.read() as db:
-        returns = has_account(db, visitor.person)
-    return desk.page(
+def screen(request: Request, me: Judge) -> Response:
+    state = state_of(request)
+    version, guideline = state.study.guideline()
+    with state.study.database.read() as db:
+        returns = has_account(db, me.person)
+    return state.page(
         request,
         "judge.html",
         account=returns,
         guideline=guideline,
         guideline_version=version,
-        preferences=visitor.person.preferences,
+        preferences=me.person.preferences,
     )
 
 
 @router.post("/api/next")
-def next_comparisons(request: Request, visitor: Judge, given: Held) -> JSONResponse:
-    desk = desk_of(request)
-    found = desk.study.database.transact(lambda db: _next(db, desk, visitor.person))
+def next_comparisons(request: Request, me: Judge, given: Held) -> JSONResponse:
+    state = state_of(request)
+    found = state.study.database.transact(lambda db: _next(db, state, me.person))
     return JSONResponse(_rendered(found, given.held))
 
 
 @router.post("/api/votes")
-def store_vote(request: Request, visitor: Judge, given: Vote) -> JSONResponse:
-    desk = desk_of(request)
-    if not desk.vote_limit.allows(visitor.person.pseudonym):
+def store_vote(request: Request, me: Judge, given: Vote) -> JSONResponse:
+    state = state_of(request)
+    if not state.vote_limit.allows(me.person.pseudonym):
         raise HTTPException(429, "more than ten votes a second for a minute; slow down")
     answer = given.answered()
 
     def work(db: Connection) -> dict[str, Any]:
-        number = vote(db, visitor.person, given.token, answer)
-        return {"number": number, **_next(db, desk, visitor.person)}
+        number = vote(db, me.person, given.token, answer)
+        return {"number": number, **_next(db, state, me.person)}
 
-    return JSONResponse(_rendered(desk.study.database.transact(work), given.held))
+    return JSONResponse(_rendered(state.study.database.transact(work), given.held))
 
 
 @router.post("/api/undo")
-def take_back(request: Request, visitor: Judge, given: Undo) -> dict[str, Any]:
-    desk = desk_of(request)
+def take_back(request: Request, me: Judge, given: Undo) -> dict[str, Any]:
+    state = state_of(request)
 
     def work(db: Connection) -> dict[str, Any]:
         lease = settings_of(db).lease_seconds
-        token = undo(db, visitor.person, given.key, lease, given.token)
+        token = undo(db, me.person, given.key, lease, given.token)
         item = assignments(db, ONE, token=token) if token else []
-        return {"items": item, **_progress(db, desk, visitor.person)}
+        return {"items": item, **_progress(db, state, me.person)}
 
-    found = _rendered(desk.study.database.transact(work))
+    found = _rendered(state.study.database.transact(work))
     items = found.pop("items")
     return {**found, "item": items[0] if items else None}
 
 
 @router.get("/api/recent")
-def own_recent(request: Request, visitor: Judge) -> dict[str, list[Recent]]:
-    with desk_of(request).study.database.read() as db:
-        return {"judgments": recent(db, visitor.person)}
+def own_recent(request: Request, me: Judge) -> dict[str, list[Recent]]:
+    with state_of(request).study.database.read() as db:
+        return {"judgments": recent(db, me.person)}
 
 
 @router.get("/api/judgments/{number}")
-def show_again(request: Request, visitor: Judge, number: Number) -> dict[str, Any]:
+def show_again(request: Request, me: Judge, number: Number) -> dict[str, Any]:
     """One of the person's last ten answers with its comparison, sides as they were."""
-    with desk_of(request).study.database.read() as db:
-        mine = next((r for r in recent(db, visitor.person) if r.number == number), None)
+    with state_of(request).study.database.read() as db:
+        mine = next((r for r in recent(db, me.person) if r.number == number), None)
         if mine is None:
             raise HTTPException(404, "only your last ten answers can be looked at again")
         item = assignments(db, ONE, token=mine.token)[0]
@@ -151,36 +151,34 @@ def show_again(request: Request, visitor: Judge, number: Number) -> dict[str, An
 
 
 @router.post("/api/judgments/{number}")
-def change(request: Request, visitor: Judge, number: Number, given: Given) -> dict[str, Any]:
-    answer = given.answered()
-    database = desk_of(request).study.database
-    return {"number": database.transact(lambda db: edit(db, visitor.person, number, answer))}
+@writes
+def change(
+    db: Connection, request: Request, me: Judge, number: Number, given: Given
+) -> dict[str, int]:
+    return {"number": edit(db, me.person, number, given.answered())}
 
 
 @router.post("/api/preferences")
-def prefer(request: Request, visitor: Judge, given: Preferences) -> dict[str, Any]:
-    kept = visitor.person.preferences | given.model_dump(exclude_none=True)
-    p = s.annotator
-
-    def work(db: Connection) -> None:
-        db.execute(update(p).where(p.c.id == visitor.person.id).values(preferences=kept))
-
-    desk_of(request).study.database.transact(work)
+@writes
+def prefer(db: Connection, request: Request, me: Judge, given: Preferences) -> dict[str, Any]:
+    kept = me.person.preferences | given.model_dump(exclude_none=True)
+    mine = s.annotator.c.id == me.person.id
+    db.execute(update(s.annotator).where(mine).values(preferences=kept))
     return kept
 
 
-def _next(db: Connection, desk: Desk, person: Person) -> dict[str, Any]:
+def _next(db: Connection, state: AppState, person: Person) -> dict[str, Any]:
     items = assign(db, person, settings_of(db), AHEAD)
-    return {"items": items, **_progress(db, desk, person)}
+    return {"items": items, **_progress(db, state, person)}
 
 
-def _progress(db: Connection, desk: Desk, person: Person) -> dict[str, Any]:
+def _progress(db: Connection, state: AppState, person: Person) -> dict[str, Any]:
     """The person's own count exactly, the study's in twentieths.
 
     A finer count of the study would stand still at a gold comparison, and so give it away.
     """
     judged, guideline = db.execute(_PROGRESS, {"person": person.id}).one()
-    overview = desk.watch.overview
+    overview = state.updater.overview
     share = overview.complete / max(overview.comparisons - overview.gold, 1)
     return {
         "progress": {"judged": judged, "percent": 5 * int(20 * share)},
@@ -196,7 +194,7 @@ def _rendered(found: dict[str, Any], held: Sequence[str] = ()) -> dict[str, Any]
 def _shown(item: Assignment) -> dict[str, Any]:
     return {
         "token": item.token,
-        "prompt": render_turns(item.prompt),
-        "left": render_turns(item.left),
-        "right": render_turns(item.right),
+        "prompt": render_messages(item.prompt),
+        "left": render_messages(item.left),
+        "right": render_messages(item.right),
     }

@@ -131,8 +131,8 @@ async function fetchNext() {
 
 const current = () => state.editing?.item ?? state.items[0];
 
-function turns(list) {
-  return list.map((turn) => `<div class="turn ${turn.role}"><span class="role">${turn.role}</span>${turn.html}</div>`).join("");
+function messages(list) {
+  return list.map((message) => `<div class="message ${message.role}"><span class="role">${message.role}</span>${message.html}</div>`).join("");
 }
 
 function show() {
@@ -141,11 +141,11 @@ function show() {
   for (const id of ["prompt", "responses", "bar"]) $(id).hidden = !item;
   if (!item) return;
   for (const side of ["prompt", "left", "right"]) {
-    $(side).innerHTML = turns(item[side]);
+    $(side).innerHTML = messages(item[side]);
     $(side).scrollTop = 0;
   }
   if ($("diff").getAttribute("aria-pressed") === "true") markDifferences();
-  $("prompt").scrollTop = $("prompt").scrollHeight; // the newest turn
+  $("prompt").scrollTop = $("prompt").scrollHeight; // the newest message
   clear();
 }
 
@@ -382,7 +382,7 @@ function toggleDifferences() {
   $("diff").setAttribute("aria-pressed", String(on));
   const item = current();
   if (!item) return;
-  for (const side of ["left", "right"]) $(side).innerHTML = turns(item[side]);
+  for (const side of ["left", "right"]) $(side).innerHTML = messages(item[side]);
   if (on) markDifferences();
 }
 

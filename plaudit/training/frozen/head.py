@@ -145,8 +145,13 @@ class Head(NamedTuple):
 
 def weights(x: Floats, given: Labels, selection: Selection) -> Floats:
     """[d] the convex optimum on all pairs given, divided by the temperature."""
-    found = solve(x, given.p, given.weight, prior_ridge(x, selection.prior_std))
-    return found.v / selection.temperature
+    ridge = prior_ridge(x, selection.prior_std)
+    if len(x) >= x.shape[1]:
+        return solve(x, given.p, given.weight, ridge).v / selection.temperature
+    own = basis(x)  # fewer pairs than features: the optimum lies in the space of the pairs
+    found = solve(own.rows, given.p, given.weight, ridge)
+    result: Floats = own.rotation @ found.v / selection.temperature
+    return result
 
 
 def fit(x: Floats, given: Labels, selection: Selection) -> Head:

@@ -1,0 +1,15 @@
+ALTER SEQUENCE reply_id_seq RENAME TO response_id_seq
+
+ALTER TABLE response RENAME CONSTRAINT pk_reply TO pk_response
+
+ALTER TABLE response RENAME CONSTRAINT fk_reply_prompt_prompt TO fk_response_prompt_prompt
+
+ALTER TABLE response RENAME CONSTRAINT uq_reply_prompt_hash TO uq_response_prompt_hash
+
+ALTER TABLE origin RENAME CONSTRAINT fk_origin_reply_reply TO fk_origin_response_response
+
+ALTER TABLE origin RENAME CONSTRAINT uq_origin_reply_hash TO uq_origin_response_hash
+
+ALTER TABLE comparison RENAME CONSTRAINT fk_comparison_reply_a_reply TO fk_comparison_response_a_response
+
+ALTER TABLE comparison RENAME CONSTRAINT fk_comparison_reply_b_reply TO fk_comparison_response_b_response
