@@ -15,6 +15,7 @@ from rich.text import Text
 from plaudit.cli.output import print_json, progress, say, say_reading, show
 from plaudit.config import CheckConfig
 from plaudit.errors import UsageError, require
+from plaudit.types import visible
 
 MODEL_FILES = ("config.json", "adapter_config.json", "model.safetensors", "plaudit.json")
 
@@ -105,8 +106,6 @@ def _renderer(config: CheckConfig) -> tuple[Render | None, Sequence[str]]:
 
 
 def _table(report: CheckReport) -> Group:
-    from plaudit.data.plain import visible
-
     parts: list[Any] = [Text(f"\n{report.rows:,} rows, {report.unusable:,} unusable", "bold")]
     if report.found:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -115,9 +114,8 @@ def _table(report: CheckReport) -> Group:
             table.add_column(name, justify=justify, overflow="fold")
         for found in sorted(report.found, key=lambda found: -found.count):
             cells = (found.name, f"{found.count:,}", "\n".join(found.examples), found.what_to_do)
-            table.add_row(
-                *(Text(visible(cell)) for cell in cells)
-            )  # as Text: the data's "[b]" is no markup
+            # As Text: the data's "[b]" is no markup.
+            table.add_row(*(Text(visible(cell)) for cell in cells))
         parts.append(table)
     parts += [Text(""), _rows((name, _words(value)) for name, value in report.facts.items())]
     for column, values in report.slices.items():
@@ -131,8 +129,6 @@ def _table(report: CheckReport) -> Group:
 
 
 def _rows(rows: Any) -> Table:
-    from plaudit.data.plain import visible
-
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))
