@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit.errors import PlauditError, UsageError
+from plaudit.types import visible
 
 if TYPE_CHECKING:
     from plaudit.data.reading import Reading
@@ -29,7 +30,7 @@ class Interrupted(KeyboardInterrupt):
 
 def say(line: str) -> None:
     """A line about what is going on, on standard error."""
-    _errors.print(line, markup=False, soft_wrap=True)
+    _errors.print(visible(line), markup=False, soft_wrap=True)
 
 
 def say_reading(reading: Reading) -> None:

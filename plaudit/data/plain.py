@@ -55,11 +55,6 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
 
 
-def visible(text: str) -> str:
-    """The text without control characters, which would paint or move about on a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def whole_text(text: str) -> str:
     """The text; raises DataError where it cannot be written as UTF-8."""
     try:
