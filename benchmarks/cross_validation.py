@@ -21,7 +21,6 @@ from plaudit.config import TrainConfig
 from plaudit.data import Tally, pairs_of, read
 from plaudit.data.split import folds
 from plaudit.evaluation.metrics import judged, measure
-from plaudit.model.backbone import depth
 from plaudit.training.base import load_base
 from plaudit.training.frozen.features import FeatureCache, Features
 from plaudit.training.frozen.head import labels, select, weights
@@ -69,10 +68,10 @@ def material_of(
         of[key] = number[one.ids.tobytes()]
     pairs = [p for p in pairs if of[p.a.id] != of[p.b.id]]
     side = np.array([[of[p.a.id], of[p.b.id]] for p in pairs])
-    packed = base.packing.packed
-    cache = FeatureCache.open(base.weights, str(base.precision.dtype), packed)
-    layers = candidate_layers(depth(base.backbone))
-    features = cache.features(base.backbone, sequences, layers, packed, _progress())
+    engine = base.engine
+    cache = FeatureCache.open(base.weights, str(base.precision.dtype), engine.packing.packed)
+    layers = candidate_layers(engine.depth)
+    features = cache.features(engine, sequences, layers, _progress())
     print({"dtype": str(base.precision.dtype), "dropped": tally.dropped}, flush=True)
     return pairs, side, np.array([len(ids) for ids in sequences]), features, layers
 

@@ -249,8 +249,8 @@ def _rounds(
         rounds = [Round(every[fold != k], every[fold == k]) for k in np.unique(fold)]
         return rounds, (
             f"{len(rounds)}-fold cross-validation, {len(pairs):,} pairs over "
-            f"{len({pair.group for pair in pairs}):,} prompts; layer, ridge and head of a fold "
-            "never see its prompts"
+            f"{len({pair.group for pair in pairs}):,} prompts; a fold's layer, ridge and head are "
+            "fitted on the others"
         )
     sides = split(pairs, DEFAULT_SHARE if config.test_share is None else config.test_share)
     return [Round(sides.train, sides.test)], sides.said.removeprefix("held out: ")

@@ -16,7 +16,16 @@ from plaudit.errors import DataError, ModelError, UsageError
 from plaudit.samples import SUPPORT_DESK
 from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.calibration import temperature
-from plaudit.training.frozen.head import PRIOR_STDS, Selection, fit, labels, select, smoothed
+from plaudit.training.frozen.head import (
+    PRIOR_STDS,
+    Selection,
+    fit,
+    labels,
+    select,
+    select_each,
+    smoothed,
+    weights,
+)
 from plaudit.training.frozen.layer_search import (
     candidate_layers,
     earlier_search,
@@ -137,7 +146,7 @@ def test_the_held_out_numbers_are_of_prompts_never_trained_on(tmp_path, tiny_bas
     held = write_data(tmp_path / "t.jsonl", 60, start=9000)
     tested = train(data, None, base=str(tiny_base), test=held, dtype="float32").report
     assert tested.numbers["accuracy"].n == 60
-    assert "very head measured" in tested.facts["saved head"]
+    assert "the head measured" in tested.facts["saved head"]
 
 
 def test_small_data_is_measured_by_folds_and_beside_words(tmp_path, tiny_base):
@@ -152,7 +161,7 @@ def test_small_data_is_measured_by_folds_and_beside_words(tmp_path, tiny_base):
     one = train(data, None, test_share=0.25, **base).report
     assert 20 < one.numbers["accuracy"].n < 120
     assert one.numbers["bag of words accuracy"].n == one.numbers["accuracy"].n
-    assert "very head" in train(data, None, refit=False, **base).report.facts["saved head"]
+    assert "the head measured" in train(data, None, refit=False, **base).report.facts["saved head"]
 
 
 def test_folds_keep_like_prompts_together_whatever_the_order():
@@ -357,6 +366,27 @@ def test_the_temperature_scales_weight_and_posterior_alike():
     one, two = (fit(layers[2], given, Selection(2, 1.0, t, ())) for t in (1.0, 2.0))
     assert np.allclose(one.weight, 2 * two.weight)
     assert np.allclose(one.factor, 2 * two.factor)
+
+
+def test_subsets_that_share_a_basis_select_as_each_alone():
+    layers, given, _ = made()
+    index = np.arange(100, 400)
+    part = labels(given.p[index], given.weight[index], given.group[index])
+    every = np.arange(len(given.p))
+    _, shared = select_each(layers.__getitem__, [1, 2, 3, 4], [(every, given), (index, part)])
+    alone = select(lambda layer: layers[layer][index], [1, 2, 3, 4], part)
+    assert (shared.layer, shared.prior_std) == (alone.layer, alone.prior_std)
+    assert shared.temperature == pytest.approx(alone.temperature, rel=1e-3)
+    for one, other in zip(shared.results, alone.results, strict=True):
+        assert np.allclose(one.losses, other.losses, atol=1e-4)
+
+
+def test_fewer_pairs_than_features_give_the_same_optimum():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(30, 80))
+    given = labels((rng.random(30) < 0.5).astype(float), np.ones(30), np.array([*"abcdef"] * 5))
+    chosen = Selection(1, 1.0, 2.0, ())
+    assert np.allclose(weights(x, given, chosen), fit(x, given, chosen).weight, atol=1e-8)
 
 
 def test_a_portion_of_few_large_groups_holds_them_all():
