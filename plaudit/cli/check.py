@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def check(
     *data: str,
     config: Annotated[CheckConfig, Parameter(name="*")] = CheckConfig(),
-    test: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    test: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     model: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from plaudit.data.reading import Reading
 
 PLACES, REASONS = 3, 10
-BAD_LIMIT = 0.10  # more bad rows than this, and a verb that reads rows exits with 1
 
 _errors = Console(stderr=True, highlight=False)
 

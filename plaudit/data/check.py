@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.config import BAD_SHARE
 from plaudit.data.bag_of_words import BagOfWords
 from plaudit.data.labels import pairs_of
 from plaudit.data.near_duplicates import near_pairs, normalised, signature
@@ -27,7 +28,6 @@ from plaudit.statistics.intervals import Interval, wilson
 from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id
 
 EXAMPLES = 3
-UNUSABLE_LIMIT = 0.10
 PREDICTS = 0.60  # a share of the labels surely above this, or below its mirror, is no accident
 
 # Conversations to what `Renderer.render_each` gives: ids and what was cut, or why there are none.
@@ -72,7 +72,7 @@ class CheckReport:
         """Why training must stop, in words; empty when it need not."""
         stops = [f for f in self.found if f.effect == FATAL]
         reasons = [f"{f.count:,} {f.name}: {f.examples[0]}" for f in stops]
-        if self.unusable > UNUSABLE_LIMIT * max(self.rows, 1):
+        if self.unusable > BAD_SHARE * max(self.rows, 1):
             share = self.unusable / max(self.rows, 1)
             reasons.append(f"{self.unusable:,} of {self.rows:,} rows ({share:.0%}) are unusable")
         if not self.facts.get("pairs"):

@@ -99,9 +99,13 @@ def test_the_page_is_self_contained(fake_scorer, tmp_path):
     assert "http-equiv" not in page
 
 
-def test_an_unknown_slice_names_the_columns(fake_scorer):
+def test_an_unknown_slice_names_the_columns_before_anything_is_scored():
+    class NeverAsked:
+        def score(self, conversations):
+            raise AssertionError("scored")
+
     with pytest.raises(DataError, match="no column 'sort' to slice by; columns: kind"):
-        evaluate(fake_scorer, slates(), slices=["sort"])
+        evaluate(NeverAsked(), slates(), slices=["sort"])
 
 
 @pytest.mark.parametrize("name", list(METRICS))
