@@ -12,12 +12,12 @@ import numpy as np
 from plaudit.errors import PlauditError
 from plaudit.model.adapters import merged_folder
 from plaudit.model.classifier import PairRenderer
+from plaudit.model.contract import contract_of
 from plaudit.model.download import model_folder, quiet_transformers
 from plaudit.model.findings import OF_FOLDER_AND_HEAD
 from plaudit.model.loading import (
     UNLIMITED,
     Checkpoint,
-    contract_of,
     length_limit,
     load_tokenizer,
     open_checkpoint,

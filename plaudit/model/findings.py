@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from plaudit.model.adapters import ADAPTER
-from plaudit.model.loading import changed_files, golden_gap
+from plaudit.model.contract import changed_files, golden_gap
 from plaudit.model.patient import Check, Finding, Patient
 from plaudit.model.writer import RANDOM_BIAS
 
