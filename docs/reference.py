@@ -87,7 +87,7 @@ def _text(value):
     text = inspect.getdoc(value) or ""
     lines, open_ = [], False
     for line in text.splitlines():
-        fenced = line.startswith((" ", ">>>")) or (open_ and line and not lines[-1] == "")
+        fenced = line.startswith((" ", ">>>")) or (open_ and line and lines[-1] != "")
         if fenced and not open_:
             lines += ["", "```text"] if lines and lines[-1] else ["```text"]
         if open_ and not fenced and line:
