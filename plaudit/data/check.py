@@ -134,7 +134,7 @@ KINDS: dict[str, tuple[str] | tuple[str, str]] = {  # name: (what to do, its eff
         "before </think>); choose another base, or write that text where it is kept",
         UNUSABLE,
     ),
-    "cut to --max-length": ("the oldest messages go; raise --max-length to keep them",),
+    "cut to --max-length": ("the oldest messages are cut; raise --max-length to keep them",),
     "special tokens in text": ("the model reads them as the real tokens: remove them",),
 }
 UNLABELLED = {

@@ -72,7 +72,7 @@ def whole_text(text: str) -> str:
                 f"byte 0x{code - 0xDC00:02x} after {near!r} is not UTF-8; save the file as UTF-8 "
                 "(in a spreadsheet: 'CSV UTF-8')"
             ) from None
-        raise DataError(f"half a character (\\u{code:04x}) after {near!r}; mend the text") from None
+        raise DataError(f"half a character (\\u{code:04x}) after {near!r}; fix the text") from None
     return text
 
 

@@ -137,7 +137,7 @@ def test_the_held_out_numbers_are_of_prompts_never_trained_on(tmp_path, tiny_bas
     held = write_data(tmp_path / "t.jsonl", 60, start=9000)
     tested = train(data, None, base=str(tiny_base), test=held, dtype="float32").report
     assert tested.numbers["accuracy"].n == 60
-    assert "very head measured" in tested.facts["saved head"]
+    assert "head measured below" in tested.facts["saved head"]
 
 
 def test_small_data_is_measured_by_folds_and_beside_words(tmp_path, tiny_base):
@@ -152,7 +152,9 @@ def test_small_data_is_measured_by_folds_and_beside_words(tmp_path, tiny_base):
     one = train(data, None, test_share=0.25, **base).report
     assert 20 < one.numbers["accuracy"].n < 120
     assert one.numbers["bag of words accuracy"].n == one.numbers["accuracy"].n
-    assert "very head" in train(data, None, refit=False, **base).report.facts["saved head"]
+    assert (
+        "head measured below" in train(data, None, refit=False, **base).report.facts["saved head"]
+    )
 
 
 def test_folds_keep_like_prompts_together_whatever_the_order():
@@ -314,9 +316,9 @@ def test_the_sample_data_keeps_its_promises():
     from plaudit.data import pairs_of, read
     from plaudit.data.check import DataCheck
 
-    doctor = DataCheck()
-    pairs = pairs_of(doctor.watch(read(str(SUPPORT_DESK))))
-    facts = doctor.findings().facts
+    check = DataCheck()
+    pairs = pairs_of(check.watch(read(str(SUPPORT_DESK))))
+    facts = check.findings().facts
     assert len(pairs) >= 400
     assert facts["prompts"] >= 120
     assert facts["the longer response wins"].value < 0.58
