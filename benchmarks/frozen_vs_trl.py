@@ -8,7 +8,7 @@ Same data, same split, same base, same machine, one run. TRL gets its faster pre
 two (measured here), padding to the longest of each batch, no gradient checkpointing (the
 backbone has no gradients), and three epochs at its default learning rate.
 
---full takes about 40 minutes of two cores, so it keeps checkpoints in FOLDER and goes on from the last
+--full takes about 40 minutes of two cores, so it keeps checkpoints in FOLDER and resumes from the last
 of them. It runs in bf16 autocast, TRL's default: float32 weights, so that rounding of the head's
 small steps does not cost it accuracy; and its batches group pairs of like length, which spares
 padding. What it saved is judged as plaudit's model is.

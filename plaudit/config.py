@@ -72,7 +72,7 @@ class TrainConfig(DataConfig):
     max_length: int = 2048
     """Tokens of a conversation; of longer ones the oldest messages are cut, never the end."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Precision of the pass; auto races both on this machine."""
+    """Precision of the pass; auto measures both on this machine and takes the faster."""
     device: str = "auto"
     """Where the backbone runs: auto, cpu, cuda, cuda:N or mps."""
 
@@ -112,7 +112,7 @@ class EvaluateConfig(DataConfig, ModelConfig):
     against: str | None = None
     """A second MODEL: the paired difference on the same pairs."""
     probes: bool = False
-    """Also score twisted responses: repeated, flattering, refusing and so on."""
+    """Also score manipulated responses: repeated, flattering, refusing and so on."""
 
 
 @dataclass(frozen=True, kw_only=True)

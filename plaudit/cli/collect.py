@@ -89,7 +89,7 @@ def _serve(store: Study, config: CollectConfig) -> None:
 
     from plaudit.study_app.app import create_app
 
-    # Counting for the owner's page must not keep a vote waiting for its turn of the interpreter.
+    # Counting for the owner's page must not keep a vote waiting for the interpreter.
     sys.setswitchinterval(0.001)
     uvicorn.run(
         create_app(store, config),

@@ -63,7 +63,7 @@ def demo(output: str = "plaudit-demo") -> None:
 def _commands(folder: Path) -> str:
     model, data = folder / "model", SUPPORT_DESK
     return (
-        f"  open {folder / 'report.html'}\n"
+        f"  python -m webbrowser {folder / 'report.html'}\n"
         f"  plaudit check {data}\n"
         "  plaudit collect --demo\n"
         f"  plaudit score {model} {data} | head -3\n"

@@ -64,7 +64,7 @@ def progress(label: str) -> Iterator[Callable[[int, int], None]]:
 
 @contextmanager
 def resumable(kept: str) -> Iterator[None]:
-    """Work of which something is kept at Ctrl-C; `kept` says what, and how to go on."""
+    """Work of which something is kept at Ctrl-C; `kept` says what, and how to resume."""
     try:
         yield
     except KeyboardInterrupt:

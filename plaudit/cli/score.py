@@ -49,7 +49,7 @@ def score(
     overwrite: bool
         Score all rows again where OUTPUT is there already.
     strict: bool
-        Stop at the first bad row; otherwise it gets an `error` and the run goes on.
+        Stop at the first bad row; otherwise it gets an `error` and the run continues.
     """
     require("model", "torch", "transformers", what="plaudit score")
     from plaudit.cli.score_file import ScoreFile, model_hash

@@ -77,7 +77,7 @@ def _tell(scores: Scores, told: set[str]) -> None:
         if reason not in told and len(told) < REASONS:
             told.add(reason)
             warnings.warn(
-                f"plaudit: the reward of completion {index} is None, as all with this reason: "
-                f"{reason}",
+                f"plaudit: the reward of completion {index} is None, as is every other with this "
+                f"reason: {reason}",
                 stacklevel=3,
             )

@@ -138,7 +138,7 @@ KINDS: dict[str, tuple[str] | tuple[str, str]] = {  # name: (what to do, its eff
     "labels that length predicts": ("a model may learn length alone: see the length baseline",),
     "labels that position predicts": ("show the responses in random order",),
     "refused by the chat template": ("change these rows, or choose another base", UNUSABLE),
-    "cut to --max-length": ("the oldest messages go; raise --max-length to keep them",),
+    "cut to --max-length": ("the oldest messages are cut; raise --max-length to keep them",),
     "special tokens in text": ("the model reads them as the real tokens: remove them",),
 }
 UNLABELLED = {

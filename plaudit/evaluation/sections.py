@@ -69,7 +69,7 @@ def _calibration(report: Results, values: Judged) -> Section:
     deciles = np.percentile(values.margin * np.sign(values.p - 0.5 + 1e-9), [10, 50, 90])
     lines: list[Line] = [
         ("ECE", error, f"equal-mass bins; {bias:.3f} is expected of a calibrated model here"),
-        ("over-confidence", fitted, "divide the scores by this: 1 is calibrated, above 1 too sure"),
+        ("over-confidence", fitted, "divide the scores by this: 1 is calibrated, more is too sure"),
         ("margin p10", float(deciles[0]), "score of the better response minus the other's"),
         ("margin median", float(deciles[1]), ""),
         ("margin p90", float(deciles[2]), ""),
@@ -83,7 +83,7 @@ def _ceiling(votes: Floats) -> Section:
         ("two votes agree", pairwise_agreement(votes), "over pairs with two votes or more"),
         ("a vote and the others' majority", majority_agreement(votes), "ties count half"),
     ]
-    return Section("Agreement of people", lines, f"{len(votes):,} pairs carry votes.")
+    return Section("Agreement between people", lines, f"{len(votes):,} pairs carry votes.")
 
 
 def slice_sections(values: Judged, pairs: Sequence[Pair], wanted: Sequence[str]) -> list[Section]:

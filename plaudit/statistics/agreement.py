@@ -86,7 +86,7 @@ def leave_one_out(votes: Votes) -> Floats:
     """[V] 1 if a vote sides with the majority of the item's other votes, ½ if those are even.
 
     NaN for a tie, which sides with nobody, and where there is no other vote: a vote counted in
-    its own majority would flatter the figure.
+    its own majority would inflate the figure.
     """
     counts = votes.counts()[votes.item]
     total, chosen = counts.sum(axis=1), votes.outcome

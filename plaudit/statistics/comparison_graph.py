@@ -41,7 +41,7 @@ class ComparisonGraph:
         size = np.bincount(component)[component]
         if size.max(initial=0) > LARGEST:
             raise ValueError(
-                f"{size.max()} responses hang together, more than {LARGEST}: give the same text "
+                f"{size.max()} responses are connected, more than {LARGEST}: give the same text "
                 "under another prompt another id"
             )
         order = np.lexsort((component, size))

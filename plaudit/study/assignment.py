@@ -122,7 +122,7 @@ def assign(
 def lock(db: Connection, person: Person) -> int:
     """One transaction of a person at a time: two tabs must not take two slots at once.
 
-    Returns the queue position from which the person's search goes on.
+    Returns the queue position from which the person's search continues.
     """
     return int(db.execute(_LOCK, {"person": person.id}).scalar_one())
 

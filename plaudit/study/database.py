@@ -146,7 +146,7 @@ def _url(where: str, create: bool) -> URL:
         if not path.absolute().parent.is_dir():
             raise DataError(f"{where}: the folder {path.absolute().parent} is not there")
         if path.is_file() and path.stat().st_size and path.open("rb").read(6) != b"SQLite":
-            raise DataError(f"{where}: not a study (no SQLite file); nothing was changed")
+            raise DataError(f"{where}: not a study (not a SQLite file); nothing was changed")
         return URL.create("sqlite", database=str(path))
     try:
         url = make_url(where)
@@ -192,7 +192,7 @@ def _migrate(database: Database, where: str, create: bool) -> None:
     if found == HEAD:
         return
     if found is None and tables:
-        raise DataError(f"{where}: a database, but no study (tables: {', '.join(tables[:5])})")
+        raise DataError(f"{where}: a database, but not a study (tables: {', '.join(tables[:5])})")
     if found is not None and found > HEAD:
         raise DataError(
             f"{where}: made by a newer plaudit (schema {found}, this one knows {HEAD}); "

@@ -156,7 +156,7 @@ annotator = Table(
     Column("pseudonym", String(80), nullable=False, unique=True),
     Column("role", String(12), nullable=False),  # owner, annotator, viewer, or imported
     Column("active", Boolean, nullable=False, default=True),
-    # Where the search for an open comparison goes on.
+    # Where the search for an open comparison continues.
     Column("queue_position", Key, nullable=False, default=0),
     Column("judged", Integer, nullable=False, default=0),  # votes given
     Column("preferences", JSON, nullable=False, default=dict),

@@ -148,7 +148,7 @@ def _refuse_too_few(pairs: Sequence[Pair], why: str = "") -> None:
     if len(pairs) < FEWEST_PAIRS or prompts < FEWEST_PROMPTS:
         raise DataError(
             f"{len(pairs)} usable pairs over {prompts} prompts{why}; at least {FEWEST_PAIRS} pairs "
-            f"over {FEWEST_PROMPTS} prompts are needed, some hundreds to be of use"
+            f"over {FEWEST_PROMPTS} prompts are needed, a few hundred for a useful model"
         )
 
 

@@ -23,9 +23,7 @@ def check_output(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"-o {folder} is a file; name a folder that is new or empty")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONTRACT).is_file():
-        raise UsageError(
-            f"-o {folder} is not empty and holds no model of plaudit; name a new folder"
-        )
+        raise UsageError(f"-o {folder} is not empty and holds no plaudit model; name a new folder")
     there = nearest(folder)
     try:
         with tempfile.TemporaryFile(dir=there):

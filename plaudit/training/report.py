@@ -137,7 +137,7 @@ def run_facts(
     seconds: float,
 ) -> dict[str, str]:
     """What the head of the Report says: base, counts, which head is saved, precision, time."""
-    saved = "the head measured below"
+    saved = "the head measured below, unchanged"
     if len(tokens.rounds) > 1:
         saved = f"fitted on all {len(used):,} pairs; metrics below: the folds' heads"
     elif len(used) > len(tokens.train):

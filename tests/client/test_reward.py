@@ -80,8 +80,9 @@ def test_many_reasons_are_told_a_few_times():
         warnings.simplefilter("always")
         assert reward(rows, ["a"] * 50) == [None] * 50
     assert len(told) == 5
-    assert "completion 0 is None, as all with this reason: message 1: role 'role 0'" in str(
-        told[0].message
+    assert (
+        "completion 0 is None, as is every other with this reason: message 1: role 'role 0'"
+        in str(told[0].message)
     )
 
 

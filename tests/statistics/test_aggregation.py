@@ -178,7 +178,7 @@ def test_the_comparison_graph_is_the_dense_posterior():
     used = np.unique(responses)
     assert np.allclose(np.sort(found.squares), np.sort((score**2 + np.diagonal(covariance))[used]))
     chain = np.stack([np.arange(10_001), np.arange(1, 10_002)], axis=1)
-    with pytest.raises(ValueError, match="10002 responses hang together, more than 10000"):
+    with pytest.raises(ValueError, match="10002 responses are connected, more than 10000"):
         ComparisonGraph(chain)
 
 

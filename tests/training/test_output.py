@@ -25,7 +25,7 @@ def test_an_output_that_cannot_be_is_refused_before_anything_is_read(tmp_path):
         train("no such data", file)
     with pytest.raises(UsageError, match="under cannot be written"):
         train("no such data", file / "under")
-    with pytest.raises(UsageError, match="not empty and holds no model of plaudit"):
+    with pytest.raises(UsageError, match="not empty and holds no plaudit model"):
         train("no such data", tmp_path)
     with pytest.raises(UsageError, match="cannot be written: /proc"):
         check_output(module.Path("/proc/plaudit-model"))

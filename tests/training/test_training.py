@@ -329,9 +329,9 @@ def test_the_sample_data_keeps_its_promises():
     from plaudit.data import pairs_of, read
     from plaudit.data.check import DataCheck
 
-    doctor = DataCheck()
-    pairs = pairs_of(doctor.watch(read(str(SUPPORT_DESK))))
-    facts = doctor.findings().facts
+    check = DataCheck()
+    pairs = pairs_of(check.watch(read(str(SUPPORT_DESK))))
+    facts = check.findings().facts
     assert len(pairs) >= 400
     assert facts["prompts"] >= 120
     assert facts["the longer response wins"].value < 0.58

@@ -68,7 +68,7 @@ def read_log(fields: Fields, source: Source) -> Slate:
     if not isinstance(states, list) or len(states) != 2:
         raise DataError("'states' must be a list of two conversations")
     if kind not in VOTES:
-        raise DataError(f"type {kind!r:.40} is no vote; votes are {', '.join(VOTES)}")
+        raise DataError(f"type {kind!r:.40} is not a vote; votes are {', '.join(VOTES)}")
     return _slate(fields, source, [_state(state) for state in states], read_label(kind))
 
 

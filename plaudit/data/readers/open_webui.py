@@ -69,7 +69,7 @@ def _before(messages: Mapping[str, dict[str, Any]], rated: Mapping[str, Any]) ->
     while parent is not None:
         message = messages.get(str(parent))
         if message is None or len(found) > len(messages):
-            raise DataError(f"the chat has no way from its first message to {parent!r:.40}")
+            raise DataError(f"the chat has no path from its first message to {parent!r:.40}")
         found.append({name: message.get(name) for name in ("role", "content")})
         parent = message.get("parentId")
     return found[::-1]

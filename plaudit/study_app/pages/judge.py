@@ -145,7 +145,7 @@ def show_again(request: Request, me: Judge, number: Number) -> dict[str, Any]:
     with state_of(request).study.database.read() as db:
         mine = next((r for r in recent(db, me.person) if r.number == number), None)
         if mine is None:
-            raise HTTPException(404, "only your last ten answers can be looked at again")
+            raise HTTPException(404, "only your last ten answers can be opened again")
         item = assignments(db, ONE, token=mine.token)[0]
     return {"judgment": mine, "item": _shown(item)}
 

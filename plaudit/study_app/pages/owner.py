@@ -193,4 +193,4 @@ def change_gold(
     form: Annotated[Decision, Form()],
 ) -> Response:
     review.set_gold(db, comparison, form.answer, me.person.pseudonym)
-    return done("It is gold now." if form.answer else "It was removed from gold.")
+    return done("Marked as gold." if form.answer else "Removed from gold.")

@@ -51,7 +51,7 @@ def show_invitation(request: Request, token: str) -> Response:
     if role is None:
         # Only wrong links count: a whole office may join from one address.
         if not state.join_limit.allows(address_of(request)):
-            raise HTTPException(429, "too many links tried; wait some minutes")
+            raise HTTPException(429, "too many links tried; wait a few minutes")
         raise HTTPException(404, "this link is used up or has expired; ask for a new one")
     session_of(request)  # so that the page can say who is signed in already
     return state.page(request, "join.html", token=token, role=role, error="")
@@ -62,7 +62,7 @@ def use_invitation(request: Request, token: str, form: Annotated[Joining, Form()
     refuse_other_sites(request)
     state = state_of(request)
     if not state.join_limit.allows(address_of(request), counted=False):
-        raise HTTPException(429, "too many links tried; wait some minutes")
+        raise HTTPException(429, "too many links tried; wait a few minutes")
     try:
         person, session = state.study.database.transact(
             lambda db: join(db, token, form.name, form.email, form.password)

@@ -247,7 +247,7 @@ function undo() {
   if (item) {
     state.items.unshift(item);
     show();
-    say("Taken back");
+    say("Undone");
   }
   outbox.add("/api/undo", { key: newKey(), token: item?.token ?? null });
 }
@@ -301,10 +301,10 @@ async function skip() {
 }
 
 async function report() {
-  const given = await ask("Report a problem", "What is wrong? It goes along with your answer", ["harmful", "personal data", "shown wrongly", "not a real question"], false);
+  const given = await ask("Report a problem", "What is wrong? Your report is sent with your judgment", ["harmful", "personal data", "shown wrongly", "not a real question"], false);
   if (given && (given.chip || given.text)) {
     state.report = [given.chip, given.text].filter(Boolean).join(": ");
-    say("Goes along with your answer");
+    say("Your report is sent with your judgment");
   }
 }
 
@@ -313,7 +313,7 @@ async function report() {
 async function openRecent() {
   await outbox.send();
   const response = await fetch(`${root}/api/recent`).catch(() => null);
-  if (!response?.ok) return say("The list cannot be fetched at the moment");
+  if (!response?.ok) return say("The list cannot be loaded at the moment");
   const { judgments } = await response.json();
   $("recent-list").replaceChildren(...judgments.map((judgment) => {
     const line = document.createElement("li");
@@ -335,14 +335,14 @@ async function openRecent() {
 
 async function edit(number) {
   const response = await fetch(`${root}/api/judgments/${number}`).catch(() => null);
-  if (!response?.ok) return say("It cannot be fetched at the moment");
+  if (!response?.ok) return say("This judgment cannot be loaded at the moment");
   const { judgment, item } = await response.json();
   $("recent").close();
   state.editing = { number, item };
   show();
   $("note").value = judgment.rationale;
   for (const chip of $("bar").querySelectorAll(".chip")) chip.setAttribute("aria-pressed", String(judgment.reasons.includes(chip.dataset.reason)));
-  badge.editing = `Changing an earlier judgment (it was: ${WORDS[judgment.answer]}). Esc leaves it as it is`;
+  badge.editing = `Changing an earlier judgment (it was: ${WORDS[judgment.answer]}). Esc keeps it as it is`;
   showBadge();
 }
 

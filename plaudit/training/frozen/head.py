@@ -78,7 +78,7 @@ class Selection:
         right = np.where(self.margin == 0, 0.5, (self.margin > 0) == (given.p > 0.5))
         if right[given.p != 0.5].all():
             return (
-                "every held-out pair is ordered right, so the labels do not say how far apart "
+                "every held-out pair is ordered correctly, so the labels do not say how far apart "
                 "scores should be: their scale is bounded, as if one pair more said nothing. "
                 "Probabilities near 0 and 1 are no evidence; look for what gives the label away"
             )

@@ -68,7 +68,7 @@ def search_layers(
     elif highest is not None:
         ends = ends[-1:]
         layers = [layer for layer in layers if layer <= highest]
-        say(f"an earlier search on nearly these pairs left the layers up to {highest}")
+        say(f"an earlier search on nearly the same pairs kept the layers up to {highest}")
     first = set(tokens.used(order[: ends[0]])) if len(ends) > 1 else set()
     say(_estimate(tokens, model, cache, layers, first))
     spent = whole = 0.0
