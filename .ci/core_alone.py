@@ -15,6 +15,9 @@ with tempfile.TemporaryDirectory() as folder:
     path.write_text(json.dumps({"prompt": "Hi", "chosen": "Hello!", "rejected": "No."}) + "\n")
     slates = list(read(str(path)))
     assert slates[0].preferred == (0,), slates
+    table = Path(folder) / "pairs.csv"
+    table.write_text("prompt,response_1,response_2,label\nHi,Hello!,No.,1\nBye,No.,Bye!,2\n")
+    assert [slate.preferred for slate in read(str(table))] == [(0,), (1,)]
     checked = subprocess.run([plaudit_command, "check", str(path)], capture_output=True, text=True)
     assert checked.returncode == 0, checked
     train = [plaudit_command, "train", str(path), "-o", folder]

@@ -26,6 +26,7 @@ __all__ = [
     "ModelError",
     "PlauditError",
     "UsageError",
+    "first_line",
     "require",
 ]
 
@@ -60,6 +61,12 @@ class CheckpointError(ModelError):
 
 class CacheError(ModelError):
     """Cached features that cannot be written."""
+
+
+def first_line(error: Exception) -> str:
+    """Another library's error in one line: its type and the first line of what it says."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0][:300] if lines else 'no reason given'}"
 
 
 def require(extra: str, *packages: str, what: str) -> None:

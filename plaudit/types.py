@@ -9,7 +9,7 @@ import itertools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, is_dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple, Protocol, overload, runtime_checkable
@@ -95,35 +95,6 @@ def messages_id(messages: Messages) -> str:
 def canonical_json(value: Any) -> str:
     """JSON that is the same text for equal values."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-
-def plain(value: Any) -> Any:
-    """A value as any JSON parser takes it back.
-
-    NaN and infinite numbers are null, NumPy's numbers and arrays Python's, named tuples and
-    dataclasses objects.
-    """
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(name): plain(part) for name, part in value.items()}
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return plain(value._asdict())
-    if is_dataclass(value):
-        return plain(vars(value))
-    if isinstance(value, (list, tuple)):
-        return [plain(part) for part in value]
-    return plain(value.tolist()) if isinstance(value, (np.ndarray, np.generic)) else value
-
-
-def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON of a value by `plain`; text that is no valid Unicode is escaped, not lost."""
-    text = json.dumps(plain(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair
-        text = json.dumps(plain(value), indent=indent, allow_nan=False, default=str)
-    return text
 
 
 def as_messages(messages: Sequence[Any]) -> Messages:

@@ -13,15 +13,17 @@ def test_a_conversation_is_known_by_its_content():
 
 
 def test_a_conversation_ends_with_the_assistant():
-    with pytest.raises(DataError, match="must end with an assistant turn"):
+    with pytest.raises(DataError, match="must end with an assistant message"):
         Conversation((Message("user", "a"),))
 
 
 def test_messages_are_checked_where_they_enter():
-    with pytest.raises(DataError, match=r"turn 1: role 'bot' is not one of system, user"):
+    with pytest.raises(DataError, match=r"message 1: role 'bot' is not one of system, user"):
         as_conversation([{"role": "bot", "content": "x"}], "y")
-    with pytest.raises(DataError, match="turn 1: content must be text, found list"):
-        as_conversation([{"role": "user", "content": []}], "y")
+    with pytest.raises(DataError, match="message 1: content must be text or parts, found int"):
+        as_conversation([{"role": "user", "content": 5}], "y")
+    with pytest.raises(DataError, match="expected messages, found NoneType"):
+        as_conversation(None, "y")
 
 
 def test_slates_and_pairs_refuse_what_they_cannot_hold():

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from cyclopts import Parameter
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from plaudit.cli.output import announce, print_json, progress, say, show
+from plaudit.cli.output import print_json, progress, say, say_reading, show
 from plaudit.config import CheckConfig
 from plaudit.errors import UsageError, require
+
+MODEL_FILES = ("config.json", "adapter_config.json", "model.safetensors", "plaudit.json")
 
 if TYPE_CHECKING:
     from plaudit.data.check import CheckReport, Render
@@ -23,16 +26,21 @@ def check(
     *data: str,
     config: Annotated[CheckConfig, Parameter(name="*")] = CheckConfig(),
     test: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    model: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
-    """Find what is wrong with preference data, before any compute is spent.
+    """Find what is wrong with preference data, or with a model's folder.
+
+    Of a model: why another engine or another day could score it otherwise.
 
     Parameters
     ----------
     data: str
-        DATA, one or several: files, - or data set ids. They are checked as one training set.
+        DATA, one or several: files, - or data set ids, checked as one training set; or a MODEL.
     test: tuple
         Held-out DATA, or a benchmark's file: leaks from DATA to it are found.
+    model: bool
+        What is named is a MODEL; a folder with a config.json is one without this.
     json: bool
         Print the result for programs.
     """
@@ -40,14 +48,16 @@ def check(
     from plaudit.data.check import DataCheck
 
     if not data:
-        raise UsageError("check needs DATA: plaudit check FILE")
+        raise UsageError("check needs DATA or a MODEL: plaudit check FILE")
+    if model or any(map(_is_model, data)):
+        _check_models(data, json)
     data_check = DataCheck(*_renderer(config))
     seen = 0
     with progress("rows") as update:
         for which, names in (("train", data), ("test", test)):
             for name in names:
                 reading = read(name, **config.reading())
-                announce(reading)
+                say_reading(reading)
                 for _ in data_check.watch(reading, which):
                     seen += 1
                     if seen % 1000 == 0:
@@ -55,6 +65,26 @@ def check(
     report = data_check.findings()
     print_json(report.to_dict()) if json else show(_table(report))
     sys.exit(0 if report.ok else 1)
+
+
+def _is_model(name: str) -> bool:
+    folder = Path(name).expanduser()
+    return any((folder / file).exists() for file in MODEL_FILES)
+
+
+def _check_models(names: Sequence[str], json: bool) -> NoReturn:
+    """Print what each model is and what was found; exits with 1 where a score would be wrong."""
+    require("model", "torch", "transformers", what="plaudit check MODEL")
+    from plaudit.model.check import check_model
+
+    checked = [check_model(name) for name in names]
+    if json:
+        found = [one.to_dict() for one in checked]
+        print_json(found[0] if len(found) == 1 else found)
+    else:
+        for one in checked:
+            show(Text("\n".join(one.lines())))
+    sys.exit(0 if all(one.ok for one in checked) else 1)
 
 
 def _renderer(config: CheckConfig) -> tuple[Render | None, Sequence[str]]:
@@ -75,6 +105,8 @@ def _renderer(config: CheckConfig) -> tuple[Render | None, Sequence[str]]:
 
 
 def _table(report: CheckReport) -> Group:
+    from plaudit.data.plain import visible
+
     parts: list[Any] = [Text(f"\n{report.rows:,} rows, {report.unusable:,} unusable", "bold")]
     if report.found:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -82,8 +114,10 @@ def _table(report: CheckReport) -> Group:
             justify: Any = "right" if name == "how many" else "left"
             table.add_column(name, justify=justify, overflow="fold")
         for found in sorted(report.found, key=lambda found: -found.count):
-            examples = "\n".join(found.examples)
-            table.add_row(found.name, f"{found.count:,}", examples, found.what_to_do)
+            cells = (found.name, f"{found.count:,}", "\n".join(found.examples), found.what_to_do)
+            table.add_row(
+                *(Text(visible(cell)) for cell in cells)
+            )  # as Text: the data's "[b]" is no markup
         parts.append(table)
     parts += [Text(""), _rows((name, _words(value)) for name, value in report.facts.items())]
     for column, values in report.slices.items():
@@ -95,9 +129,11 @@ def _table(report: CheckReport) -> Group:
 
 
 def _rows(rows: Any) -> Table:
+    from plaudit.data.plain import visible
+
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(visible(cell)) for cell in row))
     return table
 
 

@@ -7,15 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from plaudit.cli.output import (
-    announce,
-    check_output,
-    describe,
-    print_json,
-    progress,
-    show,
-    write_file,
-)
+from plaudit.cli.output import check_output, print_json, progress, say_reading, show, write_file
+from plaudit.cli.scorer import open_scorer
 from plaudit.config import EvaluateConfig
 from plaudit.errors import require
 
@@ -48,20 +41,18 @@ def evaluate(
     from plaudit.data import read
     from plaudit.evaluation import evaluate as measure
     from plaudit.evaluation.html import page
-    from plaudit.model import load
 
     check_output(html)
     reading = read(data, **config.reading())
-    announce(reading)
+    say_reading(reading)
     reading.refuse_unread()
-    scorer = load(model, **config.loading())
-    describe(model, scorer)
-    other = config.against and load(config.against, **config.loading())
+    scorer = open_scorer(model, config)
+    other = open_scorer(config.against, config) if config.against else None
     with progress("responses") as update:
         report = measure(
             scorer,
             reading,
-            against=other or None,
+            against=other,
             slices=slice,
             probes=config.probes,
             name=model,

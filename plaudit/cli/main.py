@@ -26,6 +26,7 @@ app = cyclopts.App(
     version=__version__,
     config=[Toml("plaudit.toml")],
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # main says what is kept
 )
 for verb in (demo, add, collect, export, check, train, evaluate, score):
     app.command(verb)

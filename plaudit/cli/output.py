@@ -7,14 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from plaudit.data.reading import Reading
 from plaudit.errors import PlauditError, UsageError
-from plaudit.types import json_text
+
+if TYPE_CHECKING:
+    from plaudit.data.reading import Reading
 
 PLACES, REASONS = 3, 10
 BAD_LIMIT = 0.10  # more bad rows than this, and a verb that reads rows exits with 1
@@ -31,18 +32,11 @@ def say(line: str) -> None:
     _errors.print(line, markup=False, soft_wrap=True)
 
 
-def announce(reading: Reading) -> None:
-    """What DATA was read as: its format, its columns, the meaning of its labels."""
+def say_reading(reading: Reading) -> None:
+    """What DATA was read as: its format, what each column became, what its labels mean."""
     say(f"{reading.data}: {reading.format}; {reading.columns}")
     if reading.label is not None and (meaning := str(reading.label)):
         say(f"{reading.data}: {meaning}")
-
-
-def describe(name: str, scorer: Any) -> None:
-    """How a model is run, and what was done where its folder left a choice."""
-    say(f"{name}: {scorer.how}")
-    for note in scorer.notes:
-        say(f"{name}: {note}")
 
 
 def show(result: Any) -> None:
@@ -53,6 +47,8 @@ def show(result: Any) -> None:
 
 def print_json(values: Any) -> None:
     """A result for programs."""
+    from plaudit.data.plain import json_text  # not at the top: `plaudit --help` needs no data
+
     print(json_text(values, indent=2))
 
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from plaudit.cli.output import BAD_LIMIT, Problems, describe, progress, resumable, say
+from plaudit.cli.output import BAD_LIMIT, Problems, progress, resumable, say
+from plaudit.cli.scorer import open_scorer
 from plaudit.config import ScoreConfig
 from plaudit.errors import DataError, require
 
@@ -53,7 +54,6 @@ def score(
     require("model", "torch", "transformers", what="plaudit score")
     from plaudit.cli.score_file import ScoreFile, model_hash
     from plaudit.data.files import rows
-    from plaudit.model import load
     from plaudit.model.download import model_folder
 
     identity = (model, model_hash(model_folder(model)))
@@ -68,9 +68,7 @@ def score(
         raise DataError(f"{data}: no rows")
     run.refuse_if_nothing_fits(first)
     with resumable(_kept(file)), progress("rows") as update:
-        scorer = load(model, **config.loading()) if first else None
-        if scorer is not None:
-            describe(model, scorer)
+        scorer = open_scorer(model, config) if first else None
         for requests in chain([first], run.chunks(source)):
             if requests:
                 lines = list(run.lines(requests, scorer))

@@ -17,8 +17,8 @@ from typing import Any
 
 from plaudit.cli.output import check_output, write_file
 from plaudit.data.files import Rows
+from plaudit.data.plain import json_text
 from plaudit.errors import DataError, PlauditError, UsageError
-from plaudit.types import json_text
 
 STATE = ".state.json"
 STDOUT = ("-", "<stdin>")
@@ -51,9 +51,10 @@ class ScoreFile:
         self.kept = output not in STDOUT and not device
         if output not in STDOUT:
             check_output(output)
-        if self.kept and overwrite:
-            path.unlink(missing_ok=True)
-        if self.kept and path.exists() and path.stat().st_size:
+        if path.exists() and Path(data).exists() and path.samefile(data):
+            raise UsageError(f"{output} is the data itself: name another -o")
+        self._fresh = overwrite  # what is there goes when the first new rows are written
+        if self.kept and not overwrite and path.exists() and path.stat().st_size:
             self._resume(path)
 
     def _resume(self, path: Path) -> None:
@@ -98,8 +99,12 @@ class ScoreFile:
                 sys.stdout.write(text)
                 sys.stdout.flush()
             else:
-                with Path(self.output).open("a", encoding="utf-8") as file:
+                if self._fresh and self.kept:
+                    self._state_path.unlink(missing_ok=True)
+                mode = "w" if self._fresh else "a"
+                with Path(self.output).open(mode, encoding="utf-8", newline="\n") as file:
                     file.write(text)
+                self._fresh = False
         except BrokenPipeError:
             raise
         except OSError as error:

@@ -61,24 +61,20 @@ class BagOfWords:
 
     def cross_fitted(self) -> Floats | None:
         """[N] margins, each by a model of the other folds' prompts; None for too few."""
-        return None if self._few() else self._chosen()[1]
+        few = len(self._rows) < FEW_PAIRS or len(set(self._group)) < FEW_PROMPTS
+        return None if few else self._chosen()[1]
 
-    def margins(self, pairs: Sequence[Pair]) -> Floats | None:
-        """[N] margins of other pairs by a model of all that was added; None for too few.
+    def margins(self, pairs: Sequence[Pair]) -> Floats:
+        """[N] margins of other pairs by a model of all that was added.
 
         The ridge is chosen on the pairs added alone, by cross-validation.
         """
-        if self._few():
-            return None
         ridge, known = self._chosen()[0], len(self._rows)
         both = BagOfWords()
         both._rows = self._rows + [row for pair in pairs for row in BagOfWords([pair])._rows]
         x = both._matrix()
         result: Floats = x[known:] @ _fit(x[:known], np.array(self._p), ridge)
         return result
-
-    def _few(self) -> bool:
-        return len(self._rows) < FEW_PAIRS or len(set(self._group)) < FEW_PROMPTS
 
     def _chosen(self) -> tuple[float, Floats]:
         """The ridge of the lower held-out log-loss, and its held-out margins."""

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from plaudit.data.bag_of_words import BagOfWords
 from plaudit.data.labels import pairs_of
 from plaudit.data.near_duplicates import near_pairs, normalised, signature
+from plaudit.data.plain import plain
 from plaudit.data.reading import Reading
 from plaudit.errors import DataError
 from plaudit.statistics.intervals import Interval, wilson
-from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id, plain
+from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id
 
 EXAMPLES = 3
 UNUSABLE_LIMIT = 0.10
@@ -111,6 +112,7 @@ def _messages_hash(messages: Messages) -> int:
 FATAL, UNUSABLE = "stops training", "rows unusable"
 KINDS: dict[str, tuple[str] | tuple[str, str]] = {  # name: (what to do, its effect)
     "unreadable rows": ("fix or remove these rows",),
+    "columns left unread": ("say what each is: --columns input=NAME, or ignore=NAME", FATAL),
     "rows without a label": ("excluded from training: label them or remove them",),
     "rows judged both bad or skipped": ("excluded from training, as intended",),
     "rows with only one response": ("excluded from training: a comparison needs two",),
@@ -170,6 +172,11 @@ class DataCheck:
         for slate in reading:
             self._add(slate, which)
             yield slate
+        if isinstance(reading, Reading):
+            try:
+                reading.refuse_unread()
+            except DataError as error:
+                self._found["columns left unread"].see(str(error), len(reading.columns.unread))
         bad, problems = getattr(reading, "bad", 0), getattr(reading, "problems", [])
         self.rows += bad
         self.unreadable += bad

@@ -17,11 +17,13 @@ ROLES = (
     *("group", "ignore"),
 )
 GUESSES = {
-    "prompt": ("prompt", "question", "query", "instruction", "input", "ticket", "customer"),
-    "response_a": ("answer_1", "answer_a", "response_1", "response_1", "output_1", "option_a", "a"),
-    "response_b": ("answer_2", "answer_b", "response_2", "response_2", "output_2", "option_b", "b"),
-    "label": ("label", "winner", "better", "best", "preferred", "choice", "preference", "vote"),
-}
+    "prompt": ("prompt", "question", "query", "instruction", "input", "history", "ticket", "post"),
+    "chosen": ("chosen", "preferred", "accepted", "good", "positive", "better_response", "win"),
+    "rejected": ("rejected", "other", "bad", "negative", "worse_response", "lose", "dispreferred"),
+    "label": ("label", "labels", "winner", "better", "best", "preferred", "choice", "preference",
+              "vote", "verdict", "human_pref"),
+}  # fmt: skip
+ENDS = (("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("one", "two"))
 
 
 class Mapped:
@@ -76,11 +78,30 @@ def _items(text: str) -> list[tuple[str, str]]:
     return items
 
 
-def suggestion(columns: list[str]) -> str:
+def suggestion(columns: Sequence[str]) -> str:
     """The flag to type for a layout that no reader recognises."""
-    lowered = {column.lower(): column for column in columns}
-    guess = {
-        role: next((lowered[name] for name in names if name in lowered), f"COLUMN_{role.upper()}")
+    lowered = {column.lower().strip(): column for column in columns}
+    found = {
+        role: next((lowered[name] for name in names if name in lowered), None)
         for role, names in GUESSES.items()
     }
-    return "--columns " + ",".join(f"{role}={column}" for role, column in guess.items())
+    pair = _pair(lowered)
+    if pair is None and found["chosen"] and found["rejected"]:
+        roles = {role: found[role] for role in ("prompt", "chosen", "rejected")}
+    else:
+        a, b = pair or (None, None)
+        roles = {"prompt": found["prompt"], "response_a": a, "response_b": b,
+                 "label": found["label"]}  # fmt: skip
+    return "--columns " + ",".join(
+        f"{role}={name or f'COLUMN_{role.upper()}'}" for role, name in roles.items()
+    )
+
+
+def _pair(lowered: Mapping[str, str]) -> tuple[str, str] | None:
+    """Two columns whose names differ in their end alone: answer_1 and answer_2."""
+    for name, column in lowered.items():
+        for one, two in ENDS:
+            other = name.removesuffix(one) + two
+            if name.endswith(one) and other in lowered and other != name:
+                return column, lowered[other]
+    return None

@@ -291,7 +291,7 @@ def _given_rows(data: Any, split: str | None) -> Rows:
     """Rows of Python objects: frames, data sets, lists and iterators of mappings."""
     if hasattr(data, "collect") and hasattr(data, "lazy"):
         data = data.collect()  # a lazy frame of polars
-    arrow = hasattr(data, "features") or hasattr(data, "to_pylist")
+    arrow = any(hasattr(data, name) for name in ("features", "to_pylist", "iter_rows", "iloc"))
     if hasattr(data, "iloc") and hasattr(data, "to_dict"):
         data = data.to_dict("records")
     elif hasattr(data, "iter_rows"):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import datetime
+import json
 import math
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from typing import Any
 
 from plaudit.errors import DataError
@@ -15,8 +17,8 @@ def plain(value: Any, drop_nulls: bool = False) -> Any:
     """The value as JSON has it.
 
     Times become ISO text; decimals, bytes (base64 where they are no UTF-8) and other objects
-    text; NaN, infinity and the nulls of pandas None. With `drop_nulls` the null fields of
-    mappings go, which Arrow adds to make all rows alike.
+    text; NaN, infinity and the nulls of pandas None; named tuples and dataclasses mappings.
+    With `drop_nulls` the null fields of mappings go, which Arrow adds to make all rows alike.
 
     Raises DataError on text that holds half a character (a lone surrogate).
     """
@@ -29,6 +31,10 @@ def plain(value: Any, drop_nulls: bool = False) -> Any:
     if isinstance(value, Mapping):
         items = ((str(name), plain(each, drop_nulls)) for name, each in value.items())
         return {name: each for name, each in items if each is not None or not drop_nulls}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return plain(value._asdict(), drop_nulls)
+    if is_dataclass(value):
+        return plain(vars(value), drop_nulls)
     if isinstance(value, (list, tuple)):
         return [plain(each, drop_nulls) for each in value]
     if type(value).__name__ in ("NaTType", "NAType"):
@@ -37,9 +43,21 @@ def plain(value: Any, drop_nulls: bool = False) -> Any:
         return value.isoformat()
     if isinstance(value, (bytes, bytearray, memoryview)):
         return _text_of(bytes(value))
+    if type(value).__name__ == "datetime64":
+        return None if str(value) == "NaT" else str(value)
     if hasattr(value, "tolist"):  # an array or a scalar of NumPy
         return plain(value.tolist(), drop_nulls)
     return whole_text(str(value))
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A value as JSON that every parser takes: no NaN, no infinity."""
+    return json.dumps(plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
+
+
+def visible(text: str) -> str:
+    """The text without control characters, which would paint or move about on a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def whole_text(text: str) -> str:

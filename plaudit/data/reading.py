@@ -22,6 +22,8 @@ KEPT_PROBLEMS = 100
 CONVERSATION = ("question", "query", "instruction", "input", "system", "system_prompt", "context",
                 "tools", "functions", "history", "documents")  # fmt: skip
 
+FIRST = ("system", "history", "prompt", "input")  # roles that are named first
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -38,15 +40,18 @@ class Problem:
 class Columns:
     """What the columns became: `read` maps each to its role, `left` to the rows that have it.
 
-    `unread` are those of `left` that look like a part of the conversation, with a row.
+    `unread` are those of `left` that look like a part of the conversation, with a row, and
+    `repeated` counts the rows whose responses repeat the prompt, which was taken once.
     """
 
     read: dict[str, str] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
     unread: dict[str, Source] = field(default_factory=dict)
+    repeated: int = 0
 
     def note(self, fields: Fields, slate: Slate, source: Source) -> None:
         shown = fields.shown
+        self.repeated += fields.repeated
         for name, role in fields.roles.items():
             self.read[shown.get(name, name)] = role
         for name, value in fields.row.items():
@@ -57,9 +62,13 @@ class Columns:
                     self.unread[name] = source
 
     def __str__(self) -> str:
-        said = [f"{role} = {name}" for name, role in self.read.items()]
+        roles = sorted(self.read.items(), key=lambda item: item[1] not in FIRST)
+        said = ", ".join(f"{role} = {name}" for name, role in roles)
         left = [name for name in self.left if name not in self.read]
-        return ", ".join(said) + (f"; not read: {', '.join(left)}" if left else "")
+        if self.repeated:
+            rows = f"{self.repeated:,} row{'' if self.repeated == 1 else 's'}"
+            said += f"; the prompt is repeated in the responses of {rows}: taken once"
+        return said + (f"; not read: {', '.join(left)}" if left else "")
 
 
 def _contained(value: Any, slate: Slate) -> bool:
@@ -73,7 +82,7 @@ class Reading:
     """Slates of one DATA; iterate once. `rows`, `bad` and `problems` grow as it goes.
 
     `columns` says what each column became (of the first rows before they are iterated), and
-    `label` what the values of the label column mean, with examples; both print as one line.
+    `label` what the values of the label column mean, with examples; `str` says both in a line.
     """
 
     data: str
@@ -87,12 +96,19 @@ class Reading:
     problems: list[Problem] = field(default_factory=list)
     columns: Columns = field(default_factory=Columns)
 
+    def __str__(self) -> str:
+        """One line: data, format, what each column became and what the labels mean."""
+        said = f"{self.data}: {self.format}: {self.columns}"
+        return said if self.label is None else f"{said}; {self.label}"
+
     def __iter__(self) -> Iterator[Slate]:
+        return (result for _, result in self.each() if isinstance(result, Slate))
+
+    def each(self) -> Iterator[tuple[Row | BadRow, Slate | Problem]]:
+        """Every row with its Slate, or with the Problem that it has."""
         self.columns = Columns()
         for source, row, count in self._together():
-            result = self.next(source, row, count)
-            if isinstance(result, Slate):
-                yield result
+            yield row, self.next(source, row, count)
 
     def next(self, source: Source, row: Row | BadRow, count: int = 1) -> Slate | Problem:
         """Read one row, or one made of `count`, counting it."""
@@ -105,7 +121,8 @@ class Reading:
             self.columns.note(fields, slate, source)
             return slate
         except (DataError, RecursionError) as error:
-            problem = Problem(source, str(error))
+            rows = f" ({count} rows of one prompt)" if count > 1 else ""
+            problem = Problem(source, str(error) + rows)
             self.bad += count
             if len(self.problems) < KEPT_PROBLEMS:
                 self.problems.append(problem)
@@ -237,8 +254,8 @@ def _format(data: str, name: str | None, sample: Sequence[Row]) -> str:
         raise DataError(f"{data}: none of the first rows can be parsed")
     found = list(sample[0])
     raise DataError(
-        f"{data}: no known format. Columns found: {', '.join(found)}. Name the format "
-        f"(--format {' | '.join(READERS)}) or the columns: {suggestion(found)}"
+        f"{data}: no known format. Columns found: {', '.join(found)}. Name the columns "
+        f"({suggestion(found)}) or the format (--format {' | '.join(READERS)})"
     )
 
 

@@ -18,6 +18,7 @@ from plaudit.data.readers import READERS
 from plaudit.data.readers.messages import prompt_messages, response_messages
 from plaudit.data.readers.ranked import RESPONSES, responses_of
 from plaudit.data.readers.reader import NOTHING, PROMPTS, Fields
+from plaudit.data.readers.trl import MESSAGES
 from plaudit.data.reading import Columns
 from plaudit.errors import DataError
 from plaudit.types import Conversation, Scores, Slate, Source, is_empty
@@ -74,8 +75,8 @@ def _slate(fields: Fields) -> tuple[Slate, bool]:
     for reader in READERS.values():
         if reader.key is None and reader.recognises(fields.row):
             return reader.read(fields, NOWHERE), True
-    if fields.name(("messages",)) is not None:
-        messages = prompt_messages(fields.get("messages"))
+    if fields.name(MESSAGES) is not None:
+        messages = prompt_messages(fields.get("messages", *MESSAGES))
         return fields.slate(NOWHERE, messages[:-1], [response_messages(messages[-1:])]), False
     if fields.name(PROMPTS) is not None:
         if fields.name(RESPONSE) is not None:

@@ -6,7 +6,7 @@ import io
 import json
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple, TextIO
 
@@ -32,22 +32,22 @@ Lines = Iterator[tuple[int, "Row | BadRow"]]
 
 def json_rows(file: TextIO, name: str) -> Lines:
     """Rows of JSON lines, of one list (the line is then the number of the row), or of an object."""
-    blank, first = 0, ""
-    for first in file:
-        if first.strip():
-            break
-        blank += 1
+    begin = ""  # blank lines, and what comes first after them
+    while not begin.strip() and (part := file.read(2)):
+        begin += part
+    if begin.lstrip().startswith("["):
+        yield from _list_rows(begin + file.read(CHUNK), file, name)
+        return
+    first = begin + next(file, "")
     text = first.strip()
-    if text.startswith("["):
-        yield from _list_rows(first + file.read(CHUNK), file, name)
-    elif text.startswith("{") and text[-1] in "{[,":  # an object over several lines
+    if text.startswith("{") and text[-1] in "{[,":  # an object over several lines
         yield from _object_rows(first + file.read())
     else:
-        yield from _json_lines(chain([first], file), blank)
+        yield from _json_lines(chain(io.StringIO(first), file))
 
 
-def _json_lines(lines: Iterator[str], before: int) -> Lines:
-    for number, line in enumerate(lines, start=before + 1):
+def _json_lines(lines: Iterable[str]) -> Lines:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -71,17 +71,23 @@ def _row(value: Any, text: str) -> Row | BadRow:
 
 
 def _object_rows(text: str) -> Lines:
+    objects, at = [], 0
     try:
-        whole = DECODER.decode(text.strip())
+        while begun := NOT_SPACE.search(text, at):  # several, each over several lines: jq's way
+            value, at = DECODER.raw_decode(text, begun.start())
+            objects.append(value)
     except (ValueError, RecursionError):
-        yield from _json_lines(io.StringIO(text), 0)
+        yield from _json_lines(io.StringIO(text))
         return
-    for number, row in enumerate(_rows_of_object(whole), start=1):
+    for number, row in enumerate(_rows_of(objects), start=1):
         yield number, _row(row, text)
 
 
-def _rows_of_object(whole: dict[str, Any]) -> Sequence[Any]:
+def _rows_of(objects: list[Any]) -> Sequence[Any]:
     """The rows in an object: its list of rows, a table by columns, or the object as one row."""
+    whole = objects[0]
+    if len(objects) > 1 or not isinstance(whole, dict):
+        return objects
     values = list(whole.values())
     lists = [value for value in values if isinstance(value, list) and value]
     listed = next((whole[n] for n in ROW_LISTS if isinstance(whole.get(n), list)), None)

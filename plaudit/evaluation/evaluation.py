@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +34,7 @@ Mask = NDArray[np.bool_]
 
 def evaluate(
     scorer: Scorer,
-    data: str | Path | Reading | Iterable[Slate],
+    data: Any,
     *,
     against: Scorer | None = None,
     slices: Sequence[str] = (),
@@ -47,7 +46,7 @@ def evaluate(
 
     Args:
         scorer: any Scorer.
-        data: DATA as `read` takes it, a Reading, or slates.
+        data: DATA as `read` takes it, a Reading, or a list of Slates.
         against: a second Scorer; the Report then holds the paired difference.
         slices: columns to report by; those with few values are taken when none is named.
         probes: try every probe (repeated, flattering, …), not only the empty response.
@@ -56,8 +55,7 @@ def evaluate(
 
     Raises DataError when no row can be used, or more than a tenth cannot be read.
     """
-    reading: Any = read(str(data)) if isinstance(data, (str, Path)) else data
-    slates = list(reading)
+    reading, slates = _opened(data)
     tally = Tally()
     pairs = _pairs(reading, slates, tally)
     table = score_all(scorer, slates, progress)
@@ -84,6 +82,17 @@ def evaluate(
     if winners:
         report.warnings.append(f"hacks that win too often: {', '.join(winners)}")
     return report
+
+
+def _opened(data: Any) -> tuple[Any, list[Slate]]:
+    """A Reading (or the slates themselves), and its slates."""
+    given = list(data) if isinstance(data, (list, tuple)) else data
+    if isinstance(given, list) and all(isinstance(one, Slate) for one in given):
+        return given, given
+    reading = data if isinstance(data, Reading) else read(data)
+    slates = list(reading)
+    reading.refuse_unread()
+    return reading, slates
 
 
 def _pairs(reading: Any, slates: Sequence[Slate], tally: Tally) -> list[Pair]:

@@ -112,15 +112,12 @@ METRICS: dict[str, Metric] = {
         "accuracy of always the longer response, or the shorter if that is better",
         headline=True,
     ),
-    "bag of words": Metric(
-        lambda d: credit(d.words, d.p),
-        "accuracy of words alone, fitted on other prompts",
-        headline=True,
+    "bag of words accuracy": Metric(
+        lambda d: credit(d.words, d.p), "words alone, fitted on other prompts", headline=True
     ),
     "log-loss": Metric(lambda d: log_loss(d.margin, d.p), "0.693 = chance", True, True),
-    "log-loss of words": Metric(
-        lambda d: _only(log_loss(np.nan_to_num(d.words), d.p), ~np.isnan(d.words)),
-        "log-loss of the bag of words, fitted on other prompts",
+    "bag of words log-loss": Metric(
+        lambda d: _only(log_loss(np.nan_to_num(d.words), d.p), ~np.isnan(d.words)), "words alone"
     ),
     "label entropy": Metric(_entropy, "the labels' own doubt: no log-loss can be lower"),
     "excess log-loss": Metric(

@@ -187,7 +187,7 @@ def bars(section: Section) -> str:
 
 
 def _against_baselines(data: Judged) -> Figure:
-    names = ("accuracy", "bag of words", "length baseline")
+    names = ("accuracy", "bag of words accuracy", "length baseline")
     labels = ("this model", "bag of words", "length baseline")
     lines = [(label, measure(data, name), "") for label, name in zip(labels, names, strict=True)]
     return Figure("Accuracy beside the baselines", bars(Section("Accuracy", lines, reference=0.5)))

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from plaudit.data.plain import json_text
 from plaudit.errors import UsageError, require
 from plaudit.evaluation.html import page
 from plaudit.evaluation.results import Curve as Curve
@@ -17,7 +18,6 @@ from plaudit.evaluation.results import Results
 from plaudit.evaluation.results import Section as Section
 from plaudit.evaluation.text import lines
 from plaudit.statistics.intervals import Interval
-from plaudit.types import json_text
 
 
 class Report(Results):

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, NamedTuple
 
+from plaudit.data.plain import plain
 from plaudit.evaluation.metrics import Floats, Judged
 from plaudit.statistics.intervals import Interval
-from plaudit.types import plain
 from plaudit.version import __version__
 
 TOO_FEW = 10  # groups under which an interval would only pretend

@@ -53,8 +53,9 @@ def score_all(
         chunk = conversations[start : start + CHUNK]
         scores = scorer.score(chunk)
         for index, conversation in enumerate(chunk):
-            if index in scores.problems:
-                table.problems[conversation.id] = scores.problems[index]
+            if not np.isfinite(scores.mean[index]):
+                reason = scores.problems.get(index, "its score is not finite")
+                table.problems[conversation.id] = reason
                 continue
             table.mean[conversation.id] = float(scores.mean[index])
             table.length[conversation.id] = len(conversation.messages[-1].text)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from plaudit.data.bag_of_words import FEW_PAIRS, FEW_PROMPTS
 from plaudit.errors import DataError
 from plaudit.evaluation.metrics import METRICS, Floats, Judged, credit, mean, measure
 from plaudit.evaluation.results import Line, Mistake, Results, Section
@@ -49,8 +50,8 @@ def metric_section(report: Results, values: Judged) -> Section:
     found = {name: interval for name, interval in found.items() if interval.n}
     report.numbers |= found
     note = ""
-    if "bag of words" not in found:
-        note = "No bag-of-words baseline: under 100 pairs or 20 prompts to fit it on."
+    if "bag of words accuracy" not in found:
+        note = f"Bag of words not fitted: it takes {FEW_PAIRS} pairs over {FEW_PROMPTS} prompts."
     lines: list[Line] = [(name, v, METRICS[name].meaning) for name, v in found.items()]
     return Section("Metric", lines, note)
 

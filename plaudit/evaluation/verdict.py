@@ -13,14 +13,15 @@ from plaudit.statistics.intervals import Interval, smallest_difference
 
 FEW = 10  # prompts under which an interval would only pretend
 MOST = 1_000_000  # more pairs than this are no advice
+WORTH_KNOWING = 0.02  # a change of log-loss that a learning curve should be able to show
 
 
 def over_baselines(data: Judged) -> dict[str, Interval]:
     """The paired difference of accuracy to each baseline that could be measured."""
     own = METRICS["accuracy"].values(data)
+    baselines = {"length baseline": "length baseline", "bag of words": "bag of words accuracy"}
     found = {
-        name: mean(own - METRICS[name].values(data), data)
-        for name in ("length baseline", "bag of words")
+        name: mean(own - METRICS[metric].values(data), data) for name, metric in baselines.items()
     }
     return {name: interval for name, interval in found.items() if interval.n}
 
@@ -47,7 +48,7 @@ def verdict(data: Judged) -> str:
         head = f"Beats {_named(beaten)}"
     parts = [f"{_signed(d)} against {_named([name])}" for name, d in differences.items()]
     if "bag of words" not in differences:
-        parts.append("too few pairs to fit bag of words")
+        parts.append("bag of words not fitted")
     return f"{head}. Accuracy {accuracy.value:.3f}: {'; '.join(parts)}."
 
 
@@ -60,26 +61,33 @@ def comparison(difference: Interval) -> str:
     return f"Can't tell which is more accurate: {_signed(difference)}{_advice(difference)}."
 
 
-def learning_curve(points: Sequence[tuple[int, Judged]]) -> str:
+def learning_curve(points: Sequence[Judged]) -> str:
     """What the last doubling of the training pairs did to held-out log-loss.
 
     Args:
-        points: training pairs, and the same held-out pairs as judged by that fit, rising.
+        points: the same held-out pairs as judged by fits on ever more training pairs.
     """
     if len(points) < 2:
         return ""
-    (_, before), (_, after) = points[-2:]
-    change = mean(log_loss(after.margin, after.p) - log_loss(before.margin, before.p), after)
-    if change.groups >= FEW and change.high < 0:
-        return (
-            f"The last doubling lowered log-loss: {_signed(change)}; twice the labels may lower it "
-            f"by about {-0.7 * change.value:.3f} more."
-        )
-    if change.groups >= FEW and change.low > 0:
-        return f"The last doubling raised log-loss: {_signed(change)}; look for contradicting rows."
+    before, after = points[-2:]
+    loss = log_loss(before.margin, before.p) - log_loss(after.margin, after.p)
+    return more_labels(mean(loss, after))
+
+
+def more_labels(gain: Interval) -> str:
+    """What the last doubling of the labels gained, as far as its interval can tell."""
+    change = gain._replace(value=-gain.value, low=-gain.high, high=-gain.low)
+    said = f"The last doubling of the training pairs changed log-loss by {_signed(change)}"
+    if gain.groups >= FEW and gain.low > 0:
+        return f"{said}; another may lower it by about {0.7 * gain.value:.3f} more."
+    if gain.groups >= FEW and gain.high < 0:
+        return f"{said}: more of the same labels did not help."
+    needed = gain.n * (smallest_difference(gain) / WORTH_KNOWING) ** 2
+    if gain.groups >= FEW and needed <= gain.n:
+        return f"{said}: more of the same labels would bring little."
     return (
-        f"Can't tell with {change.n:,} held-out pairs whether the last doubling helped: log-loss "
-        f"{_signed(change)}{_advice(change)}."
+        f"{said}. Whether more labels would help can't be told with {gain.n:,} held-out pairs; "
+        f"about {_rounded(max(needed, gain.n)):,} would show a change of {WORTH_KNOWING}."
     )
 
 
@@ -98,5 +106,9 @@ def _advice(interval: Interval) -> str:
     need = interval.n * (smallest_difference(interval) / interval.value) ** 2
     if need > MOST:
         return ""
-    digits = 10 ** max(0, len(str(int(need))) - 2)
-    return f"; about {int(np.ceil(max(need, interval.n + 1) / digits) * digits):,} pairs would"
+    return f"; about {_rounded(need):,} pairs would"
+
+
+def _rounded(count: float) -> int:
+    """Two digits: an estimate of how many is no more exact."""
+    return int(float(f"{count:.1e}"))

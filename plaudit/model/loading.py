@@ -16,19 +16,26 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from transformers import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+)
+from transformers import __version__ as transformers_version
 
-from plaudit.errors import CheckpointError, ModelError
+from plaudit.errors import CheckpointError, ModelError, first_line
 from plaudit.model.adapters import merged_folder
 from plaudit.model.backbone import decoder_of, final_norm, layers_of, set_dtype
 from plaudit.model.classifier import Input, PairRenderer, set_body_dtype
-from plaudit.model.download import model_folder, sha256_of
+from plaudit.model.download import model_folder, quiet_transformers, sha256_of
 from plaudit.model.engine import Engine, choose_device
 from plaudit.model.golden import GOLDEN
 from plaudit.model.precision import race
 from plaudit.model.renderer import Renderer
 from plaudit.model.scoring import Posterior, linear_scores
-from plaudit.model.writer import CONTRACT, POSTERIOR
+from plaudit.model.writer import CONTRACT, POSTERIOR, architecture_of
 
 # Golden scores may move by this share of the scores' spread: rounding, not a changed model.
 GOLDEN_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
@@ -61,11 +68,18 @@ def open_checkpoint(
     device: str = "auto",
     template: str | None = None,
     input: Input | None = None,
+    *,
+    verify: bool = True,
 ) -> Checkpoint:
-    """The parts of a folder or hub id of any one-label sequence classifier; see `plaudit.load`."""
+    """The parts of a folder or hub id of any one-label sequence classifier; see `plaudit.load`.
+
+    Without `verify` a folder that differs from its contract is opened too.
+    """
     where = choose_device(device)
     folder = merged_folder(model_folder(name), classifier=True)
-    contract = _verified_contract(folder)
+    contract = contract_of(folder)
+    if verify:
+        _refuse_changed(folder, contract)
     config = _config(folder)
     taken = _dtype(dtype, config, where)
     classifier, notes = _classifier(folder, _loaded_in(config, taken))
@@ -85,7 +99,7 @@ def open_checkpoint(
     posterior = None
     if (folder / POSTERIOR).exists():
         posterior = Posterior(**load_file(folder / POSTERIOR))
-    if contract:
+    if contract and verify:
         as_saved = replace(renderer, max_length=saved_length or length)
         _verify(name, engine, head, as_saved, contract)
     return Checkpoint(classifier, renderer, engine, head, posterior, contract, notes)
@@ -111,18 +125,26 @@ def _config(folder: Path) -> dict[str, Any]:
 
 
 def _refuse_unreadable(folder: Path) -> dict[str, Any]:
-    """config.json; raises CheckpointError on quantised weights and on code of the model's own."""
-    config = _json(folder / "config.json")
+    """config.json of a model of transformers in plain weights; raises CheckpointError."""
+    path = folder / "config.json"
+    config = _json(path)
     quantised = config.get("quantization_config")
     if quantised:
         raise CheckpointError(
-            f"{folder / 'config.json'}: quantised weights ({quantised.get('quant_method')}); "
+            f"{path}: quantised weights ({quantised.get('quant_method')}); "
             "plaudit reads plain safetensors: dequantise the model and save it again"
         )
     if "auto_map" in config:
         raise CheckpointError(
-            f"{folder / 'config.json'}: the model needs code of its own (auto_map), and plaudit "
+            f"{path}: the model needs code of its own (auto_map), and plaudit "
             "runs no code of a checkpoint; use a model whose class transformers has"
+        )
+    kind = config.get("model_type")
+    if kind not in CONFIG_MAPPING:
+        what = f"model_type {kind!r} is unknown to" if kind else "no model_type for"
+        raise CheckpointError(
+            f"{path}: {what} transformers {transformers_version}; take the config.json of the "
+            "model's own class, or a version of transformers that has it"
         )
     return config
 
@@ -153,30 +175,38 @@ def _classifier(folder: Path, dtype: torch.dtype) -> tuple[Any, tuple[str, ...]]
 def load_backbone(folder: Path) -> Any:
     """A base's decoder as stored; raises CheckpointError or ModelError in one line."""
     _refuse_unreadable(folder)
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # whatever transformers raises on a config it cannot use
+        raise CheckpointError(f"{folder / 'config.json'}: {first_line(error)}") from error
+    architecture_of(config)  # what has no linear head is refused before its weights are read
     backbone, _ = _load(AutoModel, folder, "auto")
-    layers_of(backbone), final_norm(backbone)  # an encoder is refused here, by name
+    layers_of(backbone), final_norm(backbone)
     return backbone
 
 
 def _load(auto: Any, folder: Path, dtype: Any, **settings: Any) -> tuple[Any, list[str]]:
     """A model in evaluation mode, and the tensors of its files that are no part of it."""
+    _refuse_missing_shards(folder)
     try:
-        model, info = auto.from_pretrained(
-            folder,
-            dtype=dtype,
-            use_safetensors=True,
-            output_loading_info=True,
-            trust_remote_code=False,
-            **settings,
-        )
+        with quiet_transformers():
+            model, info = auto.from_pretrained(
+                folder,
+                dtype=dtype,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                **settings,
+            )
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
-            f"{_broken_file(folder)}: not a whole safetensors file ({_first_line(error)}); "
+            f"{_broken_file(folder)}: not a whole safetensors file ({first_line(error)}); "
             "download or save it again"
         ) from error
     except Exception as error:  # whatever transformers raises on a config it cannot use
         raise CheckpointError(
-            f"{folder / 'config.json'}: transformers has no such model: {_first_line(error)}"
+            f"{folder / 'config.json'}: transformers cannot make this model: {first_line(error)}; "
+            "take the config.json that the weights were saved with"
         ) from error
     missing, unread = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
     mismatched = sorted(str(key) for key in info.get("mismatched_keys") or ())
@@ -226,7 +256,8 @@ def load_tokenizer(folder: Path) -> Any:
     except Exception as error:  # whatever transformers and tokenizers raise
         raise CheckpointError(
             f"{folder}: no tokenizer that transformers can load (tokenizer.json, "
-            f"tokenizer_config.json): {_first_line(error)}"
+            f"tokenizer_config.json): {first_line(error)}; copy the tokenizer's files of the "
+            "model that it was trained from"
         ) from error
 
 
@@ -268,17 +299,24 @@ def _linear_head(
     return engine, weight
 
 
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
+def _refuse_missing_shards(folder: Path) -> None:
+    index = folder / "model.safetensors.index.json"
+    if not index.exists() or (folder / "model.safetensors").exists():
+        return
+    values = _json(index)
+    shards = values.get("weight_map")
+    if not isinstance(shards, dict) or not isinstance(values.get("metadata"), dict):
+        raise CheckpointError(f"{index} lists no shards (weight_map, metadata): download it again")
+    for name in sorted({str(name) for name in shards.values()}):
+        if not (folder / name).exists():
+            raise CheckpointError(
+                f"{folder / name} is missing, but {index.name} lists it: download it again"
+            )
 
 
 def _broken_file(folder: Path) -> Path:
-    """The first safetensors file that cannot be read, or is listed and not there."""
-    index = folder / "model.safetensors.index.json"
-    listed = set(_json(index).get("weight_map", {}).values()) if index.exists() else set()
-    paths: set[Path] = {*folder.glob("*.safetensors"), *(folder / str(n) for n in listed)}
-    for path in sorted(paths):
+    """The first safetensors file that cannot be read."""
+    for path in sorted(folder.glob("*.safetensors")):
         try:
             with safe_open(path, framework="pt"):
                 pass
@@ -322,27 +360,36 @@ def _tensor(folder: Path, name: str) -> Tensor:
     raise CheckpointError(f"{folder}: no tensor {name} in its safetensors files")
 
 
-def _verified_contract(folder: Path) -> dict[str, Any]:
-    """The contract, its files hashed again; empty for other people's checkpoints."""
+def contract_of(folder: Path) -> dict[str, Any]:
+    """The contract of a folder of safetensors; empty for other people's checkpoints."""
     if not any(folder.glob("*.safetensors")):
         raise CheckpointError(
             f"{folder} has no .safetensors file; plaudit reads nothing else "
             "(convert it with transformers' save_pretrained)"
         )
-    if not (folder / CONTRACT).exists():
-        return {}
-    contract = _json(folder / CONTRACT)
-    for name, expected in contract.get("files", {}).items():
+    return _json(folder / CONTRACT) if (folder / CONTRACT).exists() else {}
+
+
+def changed_files(folder: Path, contract: dict[str, Any]) -> list[str]:
+    """Files that are missing, or not what they were when the model was saved."""
+    listed: dict[str, str] = contract.get("files", {})
+    return [
+        name
+        for name, expected in listed.items()
+        if not (folder / name).exists() or sha256_of(folder / name) != expected
+    ]
+
+
+def _refuse_changed(folder: Path, contract: dict[str, Any]) -> None:
+    for name in changed_files(folder, contract):
         path = folder / name
         if not path.exists():
             raise CheckpointError(f"{path} is missing, but its contract ({CONTRACT}) lists it")
-        if sha256_of(path) != expected:
-            raise CheckpointError(
-                f"{path} was changed after the model was saved (its hash differs from "
-                f"{CONTRACT}): its scores cannot be trusted. Save the model again, or delete "
-                f"{CONTRACT} to load the folder as an unverified checkpoint"
-            )
-    return contract
+        raise CheckpointError(
+            f"{path} was changed after the model was saved (its hash differs from "
+            f"{CONTRACT}): its scores cannot be trusted. Save the model again, or delete "
+            f"{CONTRACT} to load the folder as an unverified checkpoint"
+        )
 
 
 def _verify(
@@ -357,11 +404,19 @@ def _verify(
             "too far, or the files were changed"
         )
     scores = linear_scores(engine, head[0], renderer, GOLDEN).mean
-    spread = float(contract.get("normalisation", {}).get("std") or 1.0)
-    allowed = GOLDEN_TOLERANCE.get(engine.dtype, 0.25) * max(spread, 1e-3)
-    worst = max(abs(a - b) for a, b in zip(scores, contract["golden"]["scores"], strict=True))
+    worst, allowed = golden_gap(scores.tolist(), contract, engine.dtype)
     if not worst <= allowed:
         raise CheckpointError(
             f"{name}: golden scores differ by {worst:.3g} (allowed {allowed:.3g} in "
             f"{engine.dtype}); this engine does not compute what the model was saved with"
         )
+
+
+def golden_gap(
+    scores: list[float], contract: dict[str, Any], dtype: torch.dtype
+) -> tuple[float, float]:
+    """How far the golden scores are from the saved ones, and how far they may be in a dtype."""
+    spread = float(contract.get("normalisation", {}).get("std") or 1.0)
+    allowed = GOLDEN_TOLERANCE.get(dtype, 0.25) * max(spread, 1e-3)
+    saved = contract["golden"]["scores"]
+    return max(abs(a - b) for a, b in zip(scores, saved, strict=True)), allowed

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -34,18 +34,18 @@ KEYS_MULTIPLE = 32
 QUERY_BLOCK = 128
 
 
+class Kind(NamedTuple):
+    """What a layer asks of its attention: scale of the logits, window in tokens, soft cap."""
+
+    scaling: float
+    window: int | None = None
+    softcap: float | None = None
+
+
 class Layout(Protocol):
     """A row laid out for attention."""
 
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        scaling: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, how: Kind) -> Tensor:
         """[1, H, N, D] queries, [1, K, N, D] keys and values to [1, N, H, D]."""
         ...
 
@@ -59,23 +59,15 @@ class SegmentLayout:
         self._dtype, self._device = dtype, device
         self._masks: dict[tuple[int, int | None], Tensor] = {}
 
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        scaling: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> Tensor:
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, how: Kind) -> Tensor:
         heads, total, width = query.shape[1:]
         groups = key.shape[1]
-        query = (query * scaling).view(groups, heads // groups, total, width)
+        query = (query * how.scaling).view(groups, heads // groups, total, width)
         out = query.new_empty(total, groups, heads // groups, value.shape[-1])
         for number, segment in enumerate(self.segments):
             seen = self.keys[number]
             k, v = key[0].index_select(1, seen), value[0].index_select(1, seen)
-            mask = self._mask(number, window)
+            mask = self._mask(number, how.window)
             size = segment.stop - segment.start
             for first in range(0, size, QUERY_BLOCK):  # later keys are masked: not read at all
                 last = min(first + QUERY_BLOCK, size)
@@ -85,7 +77,7 @@ class SegmentLayout:
                     k[:, :reach],
                     v[:, :reach],
                     mask[first:last, :reach],
-                    softcap,
+                    how.softcap,
                 )
                 out[segment.start + first : segment.start + last] = attended.permute(2, 0, 1, 3)
         return out.view(1, total, heads, -1)
@@ -143,24 +135,16 @@ class FlexLayout:
         self.closes = torch.from_numpy(row.closes).to(device)
         self._masks: dict[int | None, Any] = {}
 
-    def attend(
-        self,
-        query: Tensor,
-        key: Tensor,
-        value: Tensor,
-        scaling: float,
-        window: int | None,
-        softcap: float | None,
-    ) -> Tensor:
-        if window not in self._masks:
-            self._masks[window] = self._mask(window)
+    def attend(self, query: Tensor, key: Tensor, value: Tensor, how: Kind) -> Tensor:
+        if how.window not in self._masks:
+            self._masks[how.window] = self._mask(how.window)
         attended = _flex(query.device.type)(
             query,
             key,
             value,
-            score_mod=None if softcap is None else _capped(softcap),
-            block_mask=self._masks[window],
-            scale=scaling,
+            score_mod=None if how.softcap is None else _capped(how.softcap),
+            block_mask=self._masks[how.window],
+            scale=how.scaling,
             enable_gqa=query.shape[1] != key.shape[1],
         )
         result: Tensor = attended.transpose(1, 2).contiguous()
@@ -211,7 +195,7 @@ def _attend_packed(
     if packed_layout is None:
         raise RuntimeError("the packed attention was called without a row")
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return packed_layout.attend(query, key, value, scaling, sliding_window, softcap), None
+    return packed_layout.attend(query, key, value, Kind(scaling, sliding_window, softcap)), None
 
 
 AttentionInterface.register(ATTENTION, _attend_packed)

@@ -2,7 +2,7 @@
 
 Sequences sorted by their tokens have their common prefixes beside them, so the tree need not
 be built: each sequence adds to its row only the tokens that it does not share with the
-sequence before it. Pure NumPy; the attention that reads a Row is in `packed.py`.
+sequence before it. Pure NumPy; the attention that reads a Row is in `packed_attention.py`.
 """
 
 from __future__ import annotations

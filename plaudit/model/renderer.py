@@ -12,7 +12,8 @@ in different places. Its rules:
 - Too long a conversation loses its oldest messages first, then the start of its response, then
   the start of the message it answers; never the begin token, the system message or the end of
   the response. Every cut is counted.
-- What the template does not show (tool calls, reasoning) or cannot (images) is refused.
+- What the template does not show (a message, tool calls, reasoning, tools) or cannot (images) is
+  refused; what it leaves out of the response (<think>) is noted.
 - Text that spells a special token is read as that token, as every other consumer does.
 """
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -31,10 +32,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from plaudit.errors import ModelError
+from plaudit.errors import ModelError, first_line
 from plaudit.model.golden import GOLDEN
 from plaudit.model.prefix_tree import Ids
-from plaudit.types import MESSAGE_FIELDS, Conversation
+from plaudit.types import Conversation
 
 PLAIN_TEMPLATE = (
     "{% for message in messages %}{{ message['role'] | capitalize }}: {{ message['content'] }}"
@@ -42,10 +43,9 @@ PLAIN_TEMPLATE = (
     "{% if add_generation_prompt %}{{ '\\n\\nAssistant:' }}{% endif %}"
 )
 PINNED_DAY = date(2024, 7, 26)
-PINNED_DATE = "{%- set date_string = '26 Jul 2024' -%}"
-PINNED_CLOCK = "{%- macro strftime_now(format) -%}26 Jul 2024{%- endmacro -%}"
-CLOCK = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
+PINNED_DATE = f"{{%- set date_string = '{PINNED_DAY:%d %b %Y}' -%}}"
 LEADING = ("system", "developer")
+CONTENTS = ("tool_calls", "reasoning_content")  # what a message says beside its content
 HEAD, MIDDLE = "{%- set plaudit_text %}", "{% endset -%}{{ plaudit_text"
 TAIL = " if add_generation_prompt else plaudit_text.rstrip() }}"
 ENDED_TAIL = " if add_generation_prompt else plaudit_text.rstrip() ~ eos_token }}"
@@ -54,16 +54,33 @@ SHORTEST = 16  # tokens of the message answered that stay
 Chat = list[dict[str, Any]]
 
 
+def clock_of(day: date) -> str:
+    """A template's `strftime_now` that stands still, for every format.
+
+    It stands in the template itself, since transformers 5 takes no function from outside.
+    """
+    formats = ["-d", "-m", "-H", "-I", "-M", "-S", *"aAwdbBmyYHIpMSfzZjUWcxXGuVeDFT"]
+    replaced = "".join(f" | replace('%{how}', '{day.strftime('%' + how)}')" for how in formats)
+    return f"{{%- macro strftime_now(format) -%}}{{{{ format{replaced} }}}}{{%- endmacro -%}}"
+
+
+def prints_today(template: str) -> bool:
+    """Whether a template reads the clock of the day on which it is rendered."""
+    return "strftime_now" in template and "macro strftime_now(" not in template
+
+
 class Rendered(NamedTuple):
     """Token ids of a conversation, and what was cut to fit: whole messages, tokens in all.
 
-    `types` are an encoder's token types: which of its two texts a token belongs to.
+    `types` are an encoder's token types: which of its two texts a token belongs to. `partial`:
+    the template leaves out a part of the response.
     """
 
     ids: Ids
     dropped_messages: int = 0
     dropped_tokens: int = 0
     types: Ids | None = None
+    partial: bool = False
 
     @property
     def key(self) -> bytes:
@@ -74,9 +91,13 @@ class Rendered(NamedTuple):
     def truncated(self) -> bool:
         return bool(self.dropped_messages or self.dropped_tokens)
 
-    def __str__(self) -> str:
+    @property
+    def notes(self) -> str:
+        """What was cut or left out; empty where nothing was."""
         messages = f"{self.dropped_messages} messages and " if self.dropped_messages else ""
-        return f"cut by {messages}{self.dropped_tokens} tokens to {len(self.ids)}"
+        cut = f"cut by {messages}{self.dropped_tokens} tokens to {len(self.ids)}"
+        left = "the chat template leaves out a part of the response (<think>, for example)"
+        return "; ".join([cut] * self.truncated + [left] * self.partial)
 
 
 @dataclass(frozen=True)
@@ -125,7 +146,8 @@ class Renderer:
         """
         own = copy.deepcopy(tokenizer)
         own.chat_template, notes = _own_template(own, template)
-        if "strftime_now" in own.chat_template and HEAD not in own.chat_template:
+        if prints_today(own.chat_template):
+            own.chat_template = clock_of(PINNED_DAY) + own.chat_template
             notes += (f"the template prints today's date; {PINNED_DAY:%d %b %Y} is used",)
         return cls._made(own, max_length, pad_id, notes)
 
@@ -144,10 +166,13 @@ class Renderer:
         if not conversations:
             return []
         texts = [self._text(_chat(c), c.tools) for c in conversations]
-        return [
-            Rendered(self._read(ids)) if len(ids) <= self.max_length else self._cut(conversation)
-            for conversation, ids in zip(conversations, self._encode(texts), strict=True)
-        ]
+        found = []
+        for one, text, ids in zip(conversations, texts, self._encode(texts), strict=True):
+            fits = len(ids) <= self.max_length
+            rendered = Rendered(self._read(ids)) if fits else self._cut(one)
+            shown = _shows(text, one.messages[-1].text)
+            found.append(rendered if shown else rendered._replace(partial=True))
+        return found
 
     def render_each(self, conversations: Sequence[Conversation]) -> list[Rendered | ModelError]:
         """Ids of each conversation, or the reason why it has none; one harms none of the others."""
@@ -178,36 +203,63 @@ class Renderer:
     # ------------------------------------------------------------------------------- text
 
     def _text(self, messages: Chat, tools: Sequence[Mapping[str, Any]] = ()) -> str:
-        text = self._templated(messages, tools)
-        for name in MESSAGE_FIELDS:
-            if name != "name" and any(name in message for message in messages):
-                bare = [{k: v for k, v in m.items() if k != name} for m in messages]
-                if self._templated(bare, tools) == text:
-                    raise ModelError(
-                        f"the chat template does not show {name}, which this conversation has: "
-                        "its score would ignore them"
-                    )
-        if tools and self._templated(messages, ()) == text:
-            raise ModelError("the chat template does not show tools, which this conversation has")
-        return text
+        """The conversation in the first spelling that the template takes and shows whole."""
+        problem: ModelError | None = None
+        for chat in self._spellings(messages):
+            try:
+                text = self._templated(chat, tools)
+            except ModelError as error:
+                problem = problem or error
+                continue
+            hidden = self._hidden(chat, tools, text)
+            if hidden is None:
+                return text
+            problem = ModelError(f"the chat template does not show {hidden}: it would not count")
+        raise problem or ModelError("the conversation has no messages")
+
+    def _spellings(self, messages: Chat) -> Iterator[Chat]:
+        """As given; `developer` by its older name; arguments and content in their other forms."""
+        messages = [_with_arguments(m, _parsed) for m in messages]
+        yield messages
+        if any(m["role"] == "developer" for m in messages):
+            yield [m | {"role": "system"} if m["role"] == "developer" else m for m in messages]
+        if any("tool_calls" in m for m in messages):
+            yield [_with_arguments(m, json.dumps) for m in messages]
+        if "type" in str(self.tokenizer.chat_template):
+            yield [m | {"content": [{"type": "text", "text": m["content"]}]} for m in messages]
+
+    def _hidden(self, chat: Chat, tools: Sequence[Mapping[str, Any]], text: str) -> str | None:
+        """What of a conversation changes nothing in its text: a message, or what it holds."""
+        for index, message in enumerate(chat):
+            content = message["content"]
+            content = content if isinstance(content, str) else content[0]["text"]
+            if not _shows(text, content):
+                other = message | {"content": "0" if content != "0" else "1"}
+                if self._unchanged([*chat[:index], other, *chat[index + 1 :]], tools, text):
+                    return f"message {index + 1} ({message['role']})"
+        for name in CONTENTS:
+            if any(name in message for message in chat):
+                bare = [{k: v for k, v in m.items() if k != name} for m in chat]
+                if self._unchanged(bare, tools, text):
+                    return f"{name}, which this conversation has"
+        if tools and self._unchanged(chat, (), text):
+            return "tools, which this conversation has"
+        return None
+
+    def _unchanged(self, messages: Chat, tools: Sequence[Mapping[str, Any]], text: str) -> bool:
+        try:
+            return self._templated(messages, tools) == text
+        except ModelError:  # it cannot do without
+            return False
 
     def _templated(self, messages: Chat, tools: Sequence[Mapping[str, Any]]) -> str:
         how: dict[str, Any] = {"tools": list(map(dict, tools))} if tools else {}
         try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    messages, tokenize=False, strftime_now=PINNED_DAY.strftime, **how
-                )
-            )
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, **how))
         except Exception as error:  # a template raises what its author chose
-            roles = [message["role"] for message in messages]
-            if "developer" in roles:  # OpenAI's later name of the system role
-                renamed = [
-                    m | {"role": "system"} if m["role"] == "developer" else m for m in messages
-                ]
-                return self._templated(renamed, tools)
+            roles = ", ".join(message["role"] for message in messages)
             raise ModelError(
-                f"the chat template refuses the messages ({', '.join(roles)}): {error}"
+                f"the chat template refuses the messages ({roles}): {first_line(error)}"
             ) from error
 
     def _encode(self, texts: list[str]) -> list[Ids]:
@@ -267,10 +319,41 @@ class Renderer:
 
     def _without_start(self, message: dict[str, Any], tokens: int, shortest: int) -> str:
         text = str(message["content"])
+        if not self.tokenizer.is_fast:
+            raise ModelError(
+                f"longer than {self.max_length:,} tokens, and this tokenizer cannot tell where to "
+                "cut (it is not a fast one, tokenizer.json): raise --max-length or shorten the text"
+            )
         encoded = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         offsets = encoded["offset_mapping"]
         first = min(tokens, max(0, len(offsets) - shortest))
         return text[offsets[first][0] :] if first < len(offsets) else ""
+
+
+def _shows(text: str, content: str) -> bool:
+    """Whether a rendered text holds a content, as it is or as JSON, its thoughts set apart."""
+    parts = [part.strip() for part in re.split("</?think>", content)]
+    return all(part in text or json.dumps(part)[1:-1] in text for part in parts)
+
+
+def _with_arguments(message: dict[str, Any], form: Callable[[Any], Any]) -> dict[str, Any]:
+    """A message whose tool calls have their arguments in another form."""
+    if "tool_calls" not in message:
+        return message
+    calls = []
+    for call in message["tool_calls"]:
+        function = call.get("function", call)
+        function = function | {"arguments": form(function.get("arguments", {}))}
+        calls.append(call | {"function": function} if "function" in call else function)
+    return message | {"tool_calls": calls}
+
+
+def _parsed(arguments: Any) -> Any:
+    """OpenAI's arguments are JSON text, transformers' templates take what it says."""
+    try:
+        return json.loads(arguments) if isinstance(arguments, str) else arguments
+    except ValueError:
+        return arguments
 
 
 def _chat(conversation: Conversation) -> Chat:
@@ -310,7 +393,7 @@ def _own_template(tokenizer: Any, name: str | None) -> tuple[str, tuple[str, ...
 
 
 def _final_template(tokenizer: Any, original: str) -> str:
-    clock, original = _on_the_pinned_day(original)
+    clock = clock_of(PINNED_DAY) + PINNED_DATE if prints_today(original) else ""
     tokenizer.chat_template = clock + HEAD + original + MIDDLE + TAIL
     probe = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     try:
@@ -321,14 +404,6 @@ def _final_template(tokenizer: Any, original: str) -> str:
         ) from error
     end = TAIL if _ends_turn(tokenizer, text) else ENDED_TAIL
     return clock + HEAD + original + MIDDLE + end
-
-
-def _on_the_pinned_day(template: str) -> tuple[str, str]:
-    """What to put first, and the template: every date of one day, whatever clock renders it."""
-    if "strftime_now" not in template:
-        return "", template
-    fixed = CLOCK.sub(lambda call: repr(PINNED_DAY.strftime(call[2])), template)
-    return PINNED_CLOCK + PINNED_DATE, fixed
 
 
 def _ends_turn(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:

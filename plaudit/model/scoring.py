@@ -66,7 +66,7 @@ def score_rendered(rendered: Sequence[Rendered | ModelError], run: ScoreIds) -> 
     """Scores in the order of `rendered`, from `run`, which scores distinct ids in any order.
 
     What could not be rendered, and a score that is not finite, has its reason in `problems`;
-    what was cut to fit is said in `notes`.
+    what was cut to fit or left out is said in `notes`.
     """
     mean = np.full(len(rendered), np.nan)
     problems: dict[int, str] = {}
@@ -77,8 +77,8 @@ def score_rendered(rendered: Sequence[Rendered | ModelError], run: ScoreIds) -> 
         if isinstance(one, ModelError):
             problems[index] = str(one)
             continue
-        if one.truncated:
-            notes[index] = str(one)
+        if one.notes:
+            notes[index] = one.notes
         if one.key not in members:
             inputs.append(one)
         members.setdefault(one.key, []).append(index)

@@ -27,6 +27,8 @@ from plaudit.version import __version__
 CONTRACT = "plaudit.json"
 # In a folder of its own: vLLM takes every .safetensors file beside the model for weights.
 POSTERIOR = "plaudit/posterior.safetensors"
+# SGLang's heads of these have a bias, which starts at random where the folder has none.
+RANDOM_BIAS = ("qwen2", "qwen3")
 HASHED = (
     "*.safetensors",
     POSTERIOR,
@@ -62,6 +64,8 @@ def save(model: Saved, folder: Path) -> None:
     state = {k: v.to(dtype).contiguous().cpu() for k, v in backbone.state_dict().items()}
     tensors = {f"{prefix}.{name}": value for name, value in state.items()}
     tensors["score.weight"] = model.head.weight.data.to(dtype).contiguous().cpu()
+    if backbone.config.model_type in RANDOM_BIAS:
+        tensors["score.bias"] = torch.zeros(1, dtype=dtype)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)
     _write_config(backbone.config, architecture.__name__, dtype, renderer, model, folder)
@@ -85,12 +89,22 @@ def save(model: Saved, folder: Path) -> None:
 
 
 def architecture_of(config: Any) -> Any:
-    """transformers' sequence classifier of a config; raises ModelError where it has none."""
+    """transformers' sequence classifier of a config, a decoder with a linear head.
+
+    Raises ModelError where it has none, and on encoders, which pool with a head of their own.
+    """
     architecture = MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING.get(type(config), None)
     if architecture is None:
         raise ModelError(
             f"transformers has no sequence classifier for {type(config).__name__}: no engine "
             "could load the trained model; take a base that has one, such as Llama or Qwen"
+        )
+    with torch.device("meta"):
+        head = getattr(architecture(config), "score", None)
+    if not isinstance(head, nn.Linear):
+        raise ModelError(
+            f"{architecture.__name__} is an encoder or pools with a head of its own: train takes "
+            "decoders (Llama, Qwen, Gemma, Mistral, SmolLM …); score and evaluate take both"
         )
     return architecture
 

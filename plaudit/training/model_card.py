@@ -18,8 +18,8 @@ TABLE = (
     ("log-loss", "log-loss (0.693 = chance)"),
     ("label entropy", "label entropy: no log-loss can be lower"),
     ("length baseline", "accuracy of the length baseline"),
-    ("bag of words", "accuracy of words alone"),
-    ("log-loss of words", "log-loss of words alone"),
+    ("bag of words accuracy", "accuracy of words alone"),
+    ("bag of words log-loss", "log-loss of words alone"),
 )
 
 

@@ -83,7 +83,7 @@ def held_out_report(
 ) -> Report:
     """Held-out numbers of heads fitted on other prompts alone, as selected in each round."""
     found = measure_held_out(tokens, features, of_rounds)
-    report = Report(f"Reward model trained on {data.name}", {}, dropped=dict(data.tally.dropped))
+    report = Report("", {}, dropped=dict(data.tally.dropped))
     report.warnings += data.warnings
     if any(pair.strength is not None for pair in tokens.pairs):
         report.warnings.append(
@@ -97,7 +97,7 @@ def held_out_report(
     lengths = [len(c.messages[-1].text) for pair in found.pairs for c in (pair.a, pair.b)]
     report.score_length = np.array(lengths, dtype=np.float64), found.scores
     report.sections.append(_learning_curve(found.sizes, curve, report))
-    report.sections.append(_layer_section(selection, [one.layer for one in of_rounds]))
+    report.sections.append(_layer_section(selection, [one.layer for one in of_rounds], report))
     return report
 
 
@@ -109,11 +109,13 @@ def _learning_curve(sizes: list[int], curve: list[Judged], report: Report) -> Se
         (f"{n:,} pairs", value, f"log-loss {loss.value:.3f}")
         for n, value, loss in zip(sizes, accuracy, losses, strict=True)
     ]
-    note = learning_curve(list(zip(sizes, curve, strict=True)))
-    return Section("Held-out accuracy by training pairs", lines, note)
+    return Section("Held-out accuracy by training pairs", lines, learning_curve(curve))
 
 
-def _layer_section(selection: Selection, chosen: list[int]) -> Section:
+def _layer_section(selection: Selection, chosen: list[int], report: Report) -> Section:
+    layers, losses = [r.layer for r in selection.results], [r.loss for r in selection.results]
+    label = "cross-validated log-loss"
+    report.curves.append(Curve("Layers", "layer", label, layers, losses, doubling=False))
     lines: list[Any] = [
         (f"layer {r.layer}", r.loss, "chosen" if r.layer == selection.layer else "")
         for r in selection.results

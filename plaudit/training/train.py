@@ -97,6 +97,7 @@ def train(
     search = search_layers(tokens, model, cache, config, say, progress)
     selection, of_rounds = _select(tokens, search)
     report = held_out_report(checked, tokens, search.features, selection, of_rounds)
+    report.title = f"{folder or config.base}, trained on {checked.name}"
     head, used = _saved_head(tokens, search.features, selection, config)
     seconds = time.perf_counter() - started
     report.facts |= run_facts(tokens, search, selection, used, base.precision, config, seconds)

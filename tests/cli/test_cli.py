@@ -8,13 +8,14 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import nullcontext, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from types import SimpleNamespace
 from unittest.mock import patch
 
 import pytest
 
 from plaudit.cli import main
+from plaudit.cli.score import ScoreRun
 from plaudit.samples import SUPPORT_DESK
 
 ENV = os.environ | {"COLUMNS": "100"}
@@ -281,10 +282,14 @@ def test_a_full_disk_is_one_line(model, tmp_path):
         assert "Traceback" not in done.stderr
 
 
-def test_half_a_surrogate_pair_is_kept_as_valid_json(model, tmp_path):
-    rows = [{"prompt": "q", "response": "fine", "own": "\ud83d"}, *answers(2)]
+def test_half_a_character_costs_its_row_only(model, tmp_path):
+    rows = [{"prompt": "q", "response": "\ud83d"}, *answers(19)]
     done = run("score", model, write_rows(tmp_path / "in.jsonl", rows))
-    assert read_rows(done.stdout)[0]["own"] == "\ud83d"
+    assert done.returncode == 0, done.stderr
+    lines = read_rows(done.stdout)
+    assert len(lines) == 20
+    assert "half a character" in lines[0]["error"]
+    assert all("error" not in line for line in lines[1:])
 
 
 def test_help_loads_neither_torch_nor_transformers():
@@ -313,25 +318,103 @@ def test_a_missing_extra_is_one_line(tmp_path):
     )
 
 
-def test_ctrl_c_promises_only_what_is_true(monkeypatch, capsys, tmp_path):
-    from plaudit.cli import output
-    from plaudit.cli.main import app
-
-    def interrupted(kept=None):
-        with output.resumable(kept) if kept else nullcontext():
-            raise KeyboardInterrupt
-
-    for kept, said in (
-        ("the rows stand", "plaudit: interrupted; the rows stand"),
-        (None, "plaudit: interrupted"),
+def test_ctrl_c_promises_only_what_is_true(model, tmp_path):
+    source, target = write_rows(tmp_path / "in.jsonl", answers(3)), tmp_path / "out.jsonl"
+    for place, words, kept in (
+        ("plaudit.data.read", ["check", SUPPORT_DESK], ""),
+        (
+            "plaudit.cli.score.open_scorer",
+            ["score", model, source],
+            "; nothing is kept without -o FILE",
+        ),
+        (
+            "plaudit.cli.score.open_scorer",
+            ["score", model, source, "-o", target],
+            f"; the same command resumes after the rows in {target}",
+        ),
     ):
-        monkeypatch.setattr(
-            app.__class__, "__call__", lambda *_, kept=kept, **__: interrupted(kept)
-        )
-        with pytest.raises(SystemExit) as error:
-            main()
-        assert error.value.code == 130
-        assert capsys.readouterr().err.strip() == said
+        with patch(place, side_effect=KeyboardInterrupt):
+            done = run(*words)
+        assert done.returncode == 130
+        assert done.stderr.strip() == f"plaudit: interrupted{kept}"
+
+
+def test_a_killed_run_resumes_to_the_very_same_file(model, tmp_path):
+    source = write_rows(tmp_path / "in.jsonl", answers(700))
+    whole, cut = tmp_path / "whole.jsonl", tmp_path / "cut.jsonl"
+    assert run("score", model, source, "-o", whole, "--dtype", "float32").returncode == 0
+    scores = ScoreRun.lines
+    calls = iter([False, True])
+
+    def killed(self, *words):
+        if next(calls):
+            raise KeyboardInterrupt
+        return scores(self, *words)
+
+    with patch.object(ScoreRun, "lines", killed):
+        assert run("score", model, source, "-o", cut, "--dtype", "float32").returncode == 130
+    assert len(cut.read_text().splitlines()) == 256
+    again = run("score", model, source, "-o", cut, "--dtype", "float32")
+    assert "resuming after 256 rows" in again.stderr
+    assert "700 rows scored (256 of them earlier)" in again.stderr
+    assert cut.read_text() == whole.read_text()
+
+
+def test_nothing_is_lost_by_an_overwrite_that_fails_or_an_output_that_is_the_data(model, tmp_path):
+    source, target = write_rows(tmp_path / "in.jsonl", answers(3)), tmp_path / "out.jsonl"
+    before = source.read_text()
+    done = run("score", model, source, "-o", source, "--overwrite")
+    assert done.returncode == 2
+    assert "is the data itself" in done.stderr
+    assert source.read_text() == before
+    assert run("score", model, source, "-o", target).returncode == 0
+    scored = target.read_text()
+    with patch("plaudit.cli.score.open_scorer", side_effect=KeyboardInterrupt):
+        assert run("score", model, source, "-o", target, "--overwrite").returncode == 130
+    assert target.read_text() == scored
+
+
+def test_names_from_the_data_are_no_markup(model, tmp_path):
+    kinds = ["[/x]", "[red]y", "\x1b[31mz"]
+    rows = [
+        {
+            "prompt": f"q{i}",
+            "response_a": f"yes {i}",
+            "response_b": f"no, {i}",
+            "label": "ab"[i % 2],
+            "kind[/b]": kinds[i % 3],
+        }
+        for i in range(30)
+    ]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    for done in (run("check", source), run("evaluate", model, source)):
+        assert done.returncode == 0, done.stderr
+        assert all(kind in done.stdout for kind in ("[/x]", "[red]y", "[31mz"))
+        assert "\x1b[31m" not in done.stdout
+
+
+def test_a_column_that_looks_like_the_prompt_and_was_not_read_stops(model, tmp_path):
+    rows = [
+        {
+            "prompt": f"q{i}",
+            "chosen": f"yes {i}",
+            "rejected": f"no {i}",
+            "context": f"it is {i} o'clock",
+        }
+        for i in range(30)
+    ]
+    source = write_rows(tmp_path / "in.jsonl", rows)
+    for words in (["check", source], ["evaluate", model, source]):
+        done = run(*words)
+        assert done.returncode == 1
+        assert "--columns ignore=context" in " ".join((done.stdout + done.stderr).split())
+    assert run("evaluate", model, source, "--columns", "ignore=context").returncode == 0
+
+
+def test_an_unwritable_home_is_no_trouble(model):
+    for home in ({"HOME": "/proc/nohome"}, {"HOME": "/proc/nohome", "XDG_CACHE_HOME": ""}):
+        done = run("evaluate", model, SUPPORT_DESK, env=home)
+        assert done.returncode == 0, done.stderr
 
 
 def test_add_and_export_say_what_they_did(tmp_path):
@@ -339,7 +422,7 @@ def test_add_and_export_say_what_they_did(tmp_path):
     added = run("add", desk, SUPPORT_DESK)
     assert added.returncode == 0, added.stderr
     assert "two-responses, 456 rows: 456 comparisons added, 456 labels" in added.stderr
-    assert "456 comparisons, 456 judgments, 456 opinions asked for" in " ".join(
+    assert "456 comparisons, 456 judgments, 456 judgments remaining" in " ".join(
         added.stdout.split()
     )
     again = json.loads(run("add", desk, SUPPORT_DESK, "--json").stdout)

@@ -115,6 +115,12 @@ FOREIGN = [
     ("ms-swift", {"messages": [SYSTEM, ASKED, GOOD], "rejected_response": "bad"}, 1.0),
     ("ms-swift", {"messages": [ASKED, GOOD], "rejected_messages": [ASKED, BAD]}, 1.0),
     (
+        "ms-swift",
+        {"query": "q", "response": "good", "rejected_response": "bad", "history": [["h", "r"]]},
+        1.0,
+    ),
+    ("ms-swift", {"messages": [ASKED, GOOD], "rejected_response": ["bad", "bad too"]}, 1.0),
+    (
         "openai-preference",
         {
             "input": {"messages": [ASKED], "tools": [], "parallel_tool_calls": True},

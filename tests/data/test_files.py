@@ -82,6 +82,7 @@ def kinds():
         "p.jsonl": json.dumps(ROWS).encode(),
         "q.jsonl": ("\n\n" + LINES).encode(),
         "r.jsonl": gzip.compress(LINES.encode()),  # a wrong name
+        "t.json": "\n".join(json.dumps(row, indent=2) for row in ROWS).encode(),
         "s.json": json.dumps(
             {"features": [], "rows": [{"row_idx": i, "row": r} for i, r in enumerate(ROWS)]},
             indent=1,

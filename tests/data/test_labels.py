@@ -127,7 +127,7 @@ def test_a_value_that_the_flag_does_not_name_costs_its_row():
     reading = read(values(0, 1, 5), label_values="0=a,1=b")
     assert len(list(reading)) == 16
     assert reading.bad == 8
-    assert "label 5 is not one of 0, 1" in reading.problems[0].reason
+    assert "label 5 is not one of 0, 1, a, b, tie, both_bad, skip" in reading.problems[0].reason
 
 
 @pytest.mark.parametrize(
@@ -139,6 +139,9 @@ def test_a_value_that_the_flag_does_not_name_costs_its_row():
         (("answer_2", "answer_1"), ("answer_1", "answer_2"), [0.0, 1.0, 0.0]),
         (("answer_2", "answer_1"), (1, 2), [0.0, 1.0, 0.0]),  # the name decides, not the order
         (("old", "new"), ("new", "old"), [0.0, 1.0, 0.0]),
+        (("answer_b", "answer_a"), ("answer_a", "answer_b"), [0.0, 1.0, 0.0]),
+        (("answer_b", "answer_a"), ("a", "b", "tie"), [0.0, 1.0, 0.5]),
+        (("right", "left"), ("left", "right"), [0.0, 1.0, 0.0]),
     ],
 )
 def test_the_names_of_the_columns_decide(names, labels, expected):
@@ -157,6 +160,12 @@ def test_numbers_that_the_columns_do_not_have_are_in_doubt():
             read(values(*labels, names=names))
 
 
+def test_a_probability_is_read_where_it_is_said_to_be_one():
+    with pytest.raises(DataError, match="probability that a is better: --columns p=label"):
+        read(values(0.3, 0.8))
+    assert answers(values(0.3, 0.8), columns="p=label")[0] == [0.3, 0.8, 0.3]
+
+
 def test_names_of_models_and_texts_are_labels():
     rows = values("m2", "m1", "tie", model_a="m1", model_b="m2")
     assert answers(rows)[0] == [0.0, 1.0, 0.5]
@@ -165,6 +174,13 @@ def test_names_of_models_and_texts_are_labels():
     reading = read(values("m", model_a="m", model_b="m") + values("a"))
     list(reading)
     assert "label 'm' names both responses" in reading.problems[0].reason
+
+
+@pytest.mark.parametrize("column", ["winner", "chosen", "better", "preferred", "verdict"])
+def test_a_label_by_another_name_is_read_or_asked_for(column):
+    assert answers(values("b", "a", column=column))[0] == [0.0, 1.0, 0.0]
+    with pytest.raises(DataError, match="--label-values 0=a,1=b"):
+        read(values(0, 1, column=column))
 
 
 def test_the_whole_column_decides_not_its_beginning():

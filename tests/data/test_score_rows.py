@@ -65,3 +65,54 @@ def test_own_columns_get_a_free_name():
     row, renamed = with_scores({"score": 1, "input_score": 2, "x": 3}, {"score": 9.0})
     assert row == {"input_input_score": 1, "input_score": 2, "x": 3, "score": 9.0}
     assert renamed == ["score"]
+
+
+@pytest.mark.parametrize(
+    ("row", "prompt"),
+    [
+        ({"instruction": "q", "input": "more", "output": "a"}, ["q\nmore"]),
+        ({"system": "s", "question": "q", "answer": "a"}, ["s", "q"]),
+        ({"prompt": "\n\nHuman: q\n\nAssistant:", "response": "a"}, ["q"]),
+        (
+            {
+                "messages": '[{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]'
+            },
+            ["q"],
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a"}]},
+            ["q"],
+        ),
+        (
+            {
+                "prompt": "q",
+                "response": [
+                    {"role": "user", "content": "q"},
+                    {"role": "assistant", "content": "a"},
+                ],
+            },
+            ["q"],
+        ),
+    ],
+)
+def test_all_of_the_conversation_is_scored(row, prompt):
+    (conversation,) = request(row).conversations
+    assert [message.text for message in conversation.messages] == [*prompt, "a"]
+
+
+def test_an_unread_part_of_the_conversation_is_no_score():
+    row = {"prompt": "q", "context": "c", "response": "a"}
+    with pytest.raises(DataError, match="column 'context' looks like a part of the conversation"):
+        request(row)
+    (given,) = request(row, "input=context").conversations
+    assert given.messages[0].text == "q\nc"
+    assert request(row, "ignore=context").conversations[0].messages[0].text == "q"
+
+
+def test_tool_calls_and_tools_are_scored():
+    call = [{"type": "function", "function": {"name": "f", "arguments": {}}}]
+    messages = [{"role": "user", "content": "q"}, {"role": "assistant", "content": None}]
+    row = {"messages": [messages[0], {**messages[1], "tool_calls": call}], "tools": call}
+    (conversation,) = request(row).conversations
+    assert conversation.messages[1].fields["tool_calls"] == call
+    assert conversation.tools == tuple(call)

@@ -5,15 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from plaudit.data import read
 from plaudit.errors import DataError
 from plaudit.evaluation import evaluate
-from plaudit.evaluation.benchmarks import best_credit, ties_score
 from plaudit.evaluation.metrics import METRICS, judged, measure
 from plaudit.evaluation.probes import PROBES
 from plaudit.types import Message, Pair, Slate, Source
 
-from ..conftest import SHARED, talk
+from ..conftest import talk
 
 
 def slates(n=80):
@@ -138,95 +136,3 @@ def test_probes_are_reported(fake_scorer):
     wins = {name: interval.value for name, interval, _ in section.lines}
     assert wins["padded"] == 1.0  # it loves length
     assert wins["empty"] == 0.0
-
-
-# ---- official rules: what a constant score must give (see the benchmarks' own scripts)
-
-
-def bench(report):
-    return report.sections[-2]  # the probes come after it
-
-
-def bench_rows(tmp_path, rows):
-    path = tmp_path / "bench.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return read(str(path))
-
-
-def test_rewardbench_2_of_a_constant_score_is_20_8(tmp_path, constant_scorer):
-    rows = []
-    for subset in ("Factuality", "Precise IF", "Math", "Safety", "Focus"):
-        rows += [
-            {
-                "id": str(i),
-                "subset": subset,
-                "prompt": f"{subset} {i}",
-                "chosen": ["a"],
-                "rejected": ["b", "c", "d"],
-                "num_correct": 1,
-            }
-            for i in range(4)
-        ]
-    for kind, chosen in (("ref", ["a"]), ("tied", ["a", "b"])):
-        rows += [
-            {
-                "id": f"{kind}:{i}",
-                "subset": "Ties",
-                "prompt": f"{kind}{i}",
-                "chosen": chosen,
-                "rejected": ["y", "z"],
-                "num_correct": len(chosen),
-            }
-            for i in range(3)
-        ]
-    report = evaluate(constant_scorer, bench_rows(tmp_path, rows))
-    lines = {name: value for name, value, _ in bench(report).lines}
-    assert lines["Focus"].value == 0.25
-    assert lines["Ties"].value == pytest.approx(0.0, abs=1e-9)
-    assert lines["RewardBench 2 total"].value == pytest.approx(5 * 0.25 / 6, abs=1e-9)
-
-
-def test_rewardbench_1_weights_and_strict_ties(tmp_path, constant_scorer, fake_scorer):
-    row = {"chosen": "a long and good one", "rejected": "bad"}
-    rows = [
-        {**row, "id": 1, "prompt": "p1", "subset": "hep-cpp"},
-        {
-            **row,
-            "id": 2,
-            "prompt": "p2",
-            "subset": "math-prm",
-            "chosen": "x",
-            "rejected": "a longer one",
-        },
-    ]
-    lines = {n: v for n, v, _ in bench(evaluate(constant_scorer, bench_rows(tmp_path, rows))).lines}
-    assert lines["hep-cpp"].value == 0.0
-    lines = {n: v for n, v, _ in bench(evaluate(fake_scorer, bench_rows(tmp_path, rows))).lines}
-    assert lines["Reasoning (5 subsets missing)"].value == pytest.approx(164 / (164 + 984))
-    assert "RewardBench total" not in lines
-
-
-def test_rm_bench_needs_every_domain_for_a_total(fake_scorer, constant_scorer):
-    path = SHARED / "rm_bench_chat_sample.json"
-    if not path.exists():
-        pytest.skip("the sample is not here")
-    report = evaluate(constant_scorer, read(str(path)))
-    assert all(value.value == 0 for _, value, _ in bench(report).lines)
-    assert "no official total" in bench(report).note
-    lines = {n: v.value for n, v, _ in bench(evaluate(fake_scorer, read(str(path)))).lines}
-    easy = next(v for n, v in lines.items() if n.endswith("easy"))
-    hard = next(v for n, v in lines.items() if n.endswith("hard"))
-    assert easy > 0.7 > 0.2 > hard  # a model that loves length
-
-
-def test_best_of_four_and_ties_by_hand():
-    assert best_credit(np.array([1.0, 1.0, 0.0, 0.0])) == 0.5
-    assert best_credit(np.array([0.0, 1.0, 0.0, 0.0])) == 0.0
-
-    class Row:
-        def __init__(self, id, preferred, scores):
-            self.slate = type("S", (), {"columns": {"id": id}, "preferred": preferred})
-            self.scores = np.array(scores)
-
-    perfect = [Row("ref:1", (0,), [9.0, 0.0]), Row("tied:1", (0, 1), [9.0, 8.0, 0.0])]
-    assert ties_score(perfect) == pytest.approx(0.3 + 0.3 + 0.2 + 0.2 + 0.01 * np.tanh(7))

@@ -40,10 +40,18 @@ def save(family, folder, layer=None):
     backbone = tiny_backbone(family)
     if layer:
         keep_layers(backbone, layer)
-    model = RewardModel(backbone, renderer=Renderer.of(byte_tokenizer(), 256)).eval()
+    model = RewardModel(backbone, renderer=Renderer.of(base_tokenizer(family, folder), 256)).eval()
     model.posterior = Posterior(torch.eye(32) * 0.1, torch.zeros(32))
     model.save_pretrained(folder)
     return folder
+
+
+def base_tokenizer(family, folder):
+    """The tokenizer as a base's folder gives it: for Qwen2, transformers 5 has a class of its own."""
+    folder.mkdir()
+    byte_tokenizer().save_pretrained(folder)
+    (folder / "config.json").write_text(json.dumps({"model_type": family}))
+    return AutoTokenizer.from_pretrained(folder) if family == "qwen2" else byte_tokenizer()
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -81,7 +89,7 @@ with torch.no_grad():
 """
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "qwen2"])
 def test_transformers_4_gives_the_same_scores(tmp_path, family):
     other = os.environ.get("PLAUDIT_TRANSFORMERS4")
     if not other:
@@ -135,6 +143,24 @@ def test_pad_is_not_the_end_token_and_the_contract_is_whole(saved):
         "tokenizer.json",
         "plaudit/posterior.safetensors",
     }
+
+
+@pytest.mark.parametrize(("family", "held"), [("qwen2", True), ("qwen3", True), ("llama", False)])
+@torch.no_grad()
+def test_sglang_finds_a_zero_bias_where_its_head_has_one(tmp_path, family, held):
+    folder = save(family, tmp_path / "rm")
+    tensors = load_file(folder / "model.safetensors")
+    assert ("score.bias" in tensors) == held
+    if held:
+        assert tensors["score.bias"].tolist() == [0.0]
+        assert tensors["score.bias"].dtype == tensors["score.weight"].dtype
+    scorer = plaudit.load(str(folder), "float32")
+    assert scorer.notes == ()
+    own = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    ids = scorer.renderer.render(CHATS[:1])[0].ids
+    assert own(torch.from_numpy(ids)[None]).logits.item() == pytest.approx(
+        scorer.score(CHATS[:1]).mean[0], abs=1e-5
+    )
 
 
 def test_the_pipeline_gives_the_raw_score(saved):

@@ -10,7 +10,7 @@ import torch
 from plaudit.errors import ModelError, UsageError
 from plaudit.model.backbone import depth, keep_layers, set_dtype
 from plaudit.model.engine import Engine, branching_ids, choose_device
-from plaudit.model.packed_attention import FlexLayout, SegmentLayout
+from plaudit.model.packed_attention import FlexLayout, Kind, SegmentLayout
 from plaudit.model.prefix_tree import pack
 
 from ..conftest import FAMILIES, tiny_backbone, tiny_config
@@ -228,10 +228,10 @@ def test_flex_attention_equals_the_segment_wise_function(window, softcap, shape)
     row = next(pack(trees(shape), 1 << 20))
     torch.manual_seed(0)
     query, (key, value) = torch.randn(1, 4, len(row.ids), 8), torch.randn(2, 1, 2, len(row.ids), 8)
-    how = (0.3, window, softcap)
+    how = Kind(0.3, window, softcap)
     segments = SegmentLayout(row, torch.float32, torch.device("cpu"))
     flex = FlexLayout(row, torch.device("cpu"))
-    found, expected = (layout.attend(query, key, value, *how) for layout in (flex, segments))
+    found, expected = (layout.attend(query, key, value, how) for layout in (flex, segments))
     assert (found - expected).abs().max() < 2e-6
 
 

@@ -1,9 +1,11 @@
 """The output is checked before training, and written whole or not at all."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,8 +73,10 @@ def test_the_model_card_says_what_it_is_and_its_code_runs(tmp_path, tiny_base):
     accuracy = trained.report.numbers["accuracy"]
     assert f"| accuracy | {accuracy.value:.3f} | {accuracy.low:.3f} to" in card
     code = "\n".join(re.findall(r"```python\n(.*?)```", card, re.S))
+    # Installed for editing, plaudit would be hidden by the model's folder of the same name.
+    here = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path / "rm", capture_output=True, text=True
+        [sys.executable, "-c", code], cwd=tmp_path / "rm", capture_output=True, text=True, env=here
     )
     assert done.returncode == 0, done.stderr
     scores = [float(line.strip("[]tensor()").split(",")[0]) for line in done.stdout.splitlines()]

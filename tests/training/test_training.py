@@ -155,11 +155,12 @@ def test_small_data_is_measured_by_folds_and_beside_words(tmp_path, tiny_base):
     report = train(data, None, **base).report
     assert report.numbers["accuracy"].n == 240  # every pair is held out once
     assert report.facts["held out"].startswith("5-fold cross-validation, 240 pairs")
-    assert {"bag of words", "log-loss of words"} <= report.numbers.keys()
-    assert "bag of words" in report.verdict
+    assert {"bag of words accuracy", "bag of words log-loss"} <= report.numbers.keys()
+    assert "against bag of words" in report.verdict
+    assert {curve.title for curve in report.curves} == {"More labels", "Layers"}
     one = train(data, None, test_share=0.25, **base).report
     assert 20 < one.numbers["accuracy"].n < 120
-    assert one.numbers["bag of words"].n == one.numbers["accuracy"].n
+    assert one.numbers["bag of words accuracy"].n == one.numbers["accuracy"].n
     assert "the head measured" in train(data, None, refit=False, **base).report.facts["saved head"]
 
 

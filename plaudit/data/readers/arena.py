@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from plaudit.data.readers.label_values import read_label
-from plaudit.data.readers.messages import json_value, prompt_messages, response_messages
+from plaudit.data.readers.messages import listed, prompt_messages, response_messages
 from plaudit.data.readers.reader import Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Messages, Slate, Source
@@ -65,6 +65,8 @@ def read_55k(fields: Fields, source: Source) -> Slate:
 
 def read_log(fields: Fields, source: Source) -> Slate:
     kind, states = fields.need("label", "type"), fields.need("conversations", "states")
+    if not isinstance(states, list) or len(states) != 2:
+        raise DataError("'states' must be a list of two conversations")
     if kind not in VOTES:
         raise DataError(f"type {kind!r:.40} is no vote; votes are {', '.join(VOTES)}")
     return _slate(fields, source, [_state(state) for state in states], read_label(kind))
@@ -87,8 +89,7 @@ def _slate(fields: Fields, source: Source, sides: list[Messages], label: Any) ->
 
 
 def _list(value: Any, name: str) -> list[Any]:
-    if isinstance(value, str) and value.lstrip().startswith("["):
-        value = json_value(value, f"the list in {name!r}")
+    value = listed(value, f"the list in {name!r}")
     return value if isinstance(value, list) else [value]
 
 

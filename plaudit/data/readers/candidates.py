@@ -8,15 +8,13 @@ from plaudit.data.readers.reader import PROMPTS, Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
-# Columns that look like a label which no reader understands: such rows are not unjudged.
-JUDGED = ("better", "best", "vote", "verdict", "judgment", "judgement", "selected")
-
 
 def recognises(row: Row) -> bool:
     listed = next((row[n] for n in ranked.RESPONSES if isinstance(row.get(n), list)), None)
     several = len(listed or ()) > 1 or two_responses.response_names(row) is not None
     asked = any(row.get(name) is not None for name in PROMPTS)
-    return several and asked and not any(name in row for name in JUDGED)
+    # A column that looks like a label, which no reader understands: such a row is not unjudged.
+    return several and asked and not any(name in row for name in two_responses.LABELS)
 
 
 def read(fields: Fields, source: Source) -> Slate:

@@ -1,7 +1,8 @@
-"""Messages that end with the preferred response, beside the rejected one.
+"""A preferred response with the rejected one beside it.
 
-ms-swift (`rejected_response`, or `rejected_messages` with the whole other conversation) and
-OpenPipe (`rejected_message`).
+ms-swift: `messages` that end with the preferred response (or `query` and `response`) beside
+`rejected_response`, or beside `rejected_messages` with the whole other conversation. OpenPipe:
+`messages` beside `rejected_message`.
 """
 
 from __future__ import annotations
@@ -15,9 +16,8 @@ REJECTED = ("rejected_response", "rejected_message", "rejected_messages")
 
 
 def recognises_swift(row: Row) -> bool:
-    return row.get("messages") is not None and bool(
-        row.get("rejected_response") or row.get("rejected_messages")
-    )
+    answered = row.get("messages") is not None or row.get("response") is not None
+    return answered and bool(row.get("rejected_response") or row.get("rejected_messages"))
 
 
 def recognises_openpipe(row: Row) -> bool:
@@ -25,15 +25,18 @@ def recognises_openpipe(row: Row) -> bool:
 
 
 def read(fields: Fields, source: Source) -> Slate:
-    messages = prompt_messages(fields.need("prompt and chosen", "messages"))
-    # Messages of one response may be several: calls of tools and their results.
-    start = next((i for i in range(len(messages), 0, -1) if messages[i - 1].role == "user"), 0)
-    if not start or start == len(messages):
-        raise DataError("'messages' must hold a user message and end with the preferred response")
+    if fields.name(("messages",)) is not None:
+        messages = prompt_messages(fields.need("prompt and chosen", "messages"))
+        # Messages of one response may be several: calls of tools and their results.
+        start = next((i for i in range(len(messages), 0, -1) if messages[i - 1].role == "user"), 0)
+        if not start or start == len(messages):
+            raise DataError(
+                "'messages' must hold a user message and end with the preferred response"
+            )
+        prompt, chosen = messages[:start], messages[start:]
+    else:
+        prompt, chosen = fields.prompt(), response_messages(fields.need("chosen", "response"))
     rejected = fields.need("rejected", *REJECTED)
-    others = (
-        rejected if isinstance(rejected, list) and "rejected_response" in fields.roles else None
-    )
-    several = others if others and all(isinstance(each, str) for each in others) else [rejected]
-    responses = [messages[start:], *map(response_messages, several)]
-    return fields.slate(source, messages[:start], responses, preferred=(0,), verdict="preferred")
+    texts = isinstance(rejected, list) and all(isinstance(each, str) for each in rejected)
+    responses = [chosen, *map(response_messages, rejected if texts else [rejected])]
+    return fields.slate(source, prompt, responses, preferred=(0,), verdict="preferred")

@@ -52,7 +52,10 @@ def normalised(value: Any) -> str:
     """The value in lower case without decoration: "[[A]]" is a, "Model B" b, 1.0 is 1."""
     if value is None or (isinstance(value, float) and value != value):
         return ""
-    text = str(value).strip().lower().strip("[]").strip()
+    text = str(value).strip().lower()
+    if text in WORDS:
+        return text
+    text = text.strip("[]").strip()
     if text in UNKNOWN:
         return ""
     if text.startswith("tie") and "bad" in text:
@@ -69,8 +72,8 @@ def normalised(value: Any) -> str:
 class Meaning:
     """What the values of a label column mean, why, and three examples.
 
-    `answers` maps normalised values to a, b, tie, both_bad or skip; with `by_name` a value may
-    also be the name of a response's column or model, or its text.
+    `answers` maps normalised values to a, b, tie, both_bad or skip; a value may also be the name
+    of a response's column or model, or its text.
     """
 
     column: str
@@ -78,6 +81,9 @@ class Meaning:
     why: str
     examples: list[str] = field(default_factory=list)
     shown: str = ""  # the data's own name of the column
+
+    def __post_init__(self) -> None:
+        self._scale = [float(each) for each in self.answers if NUMBER.fullmatch(each)]
 
     def __str__(self) -> str:
         said = f"{self.shown or self.column}: {self.why}"
@@ -92,23 +98,27 @@ class Meaning:
         text = normalised(value)
         if not text:
             return NO_LABEL
-        answer = self.answers.get(text) or named_side(value, row, names, shown)
+        answer = (
+            _side(value, [shown.get(name, name) for name in names])
+            or self.answers.get(text)
+            or named_side(value, row, names)
+        )
         if answer is None:
             raise DataError(
                 f"label {value!r:.40} is not one of {', '.join(self._known())}; say what it "
                 "means: --label-values VALUE=a,…"
             )
-        return ANSWERS[answer]._replace(strength=self._strength(text))
+        strength = self._strength(text)
+        return ANSWERS[answer] if strength is None else ANSWERS[answer]._replace(strength=strength)
 
     def _known(self) -> Iterable[str]:
-        return ANSWERS if self.answers == WORDS else self.answers
+        return [*(each for each in self.answers if each not in WORDS), *ANSWERS]
 
     def _strength(self, text: str) -> float | None:
         """Of a scale with several values a side: how far a value lies from its middle."""
-        scale = [float(each) for each in self.answers if NUMBER.fullmatch(each)]
-        if len(scale) < 4 or not NUMBER.fullmatch(text):
+        if len(self._scale) < 4 or not NUMBER.fullmatch(text):
             return None
-        return abs(float(text) - (min(scale) + max(scale)) / 2)
+        return abs(float(text) - (min(self._scale) + max(self._scale)) / 2)
 
 
 def by_words(column: str) -> Meaning:
@@ -121,22 +131,19 @@ def read_label(value: Any) -> Label:
     return by_words("label").label({"label": value}, ("", ""))
 
 
-def named_side(
-    value: Any, row: Row, names: tuple[str, str], shown: Mapping[str, str] = NOTHING
-) -> str | None:
-    """a or b where the value is the name of one response's column or model, or its text."""
+def named_side(value: Any, row: Row, names: tuple[str, str]) -> str | None:
+    """a or b where the value is the name of one response's model, or its text."""
+    models = [row.get("model_a"), row.get("model_b")]
+    return _side(value, models) or _side(value, [row.get(name) for name in names])
+
+
+def _side(value: Any, found: Sequence[Any]) -> str | None:
+    """Which of the two the value is. Raises DataError where it is both."""
     said = str(value).strip()
-    for found in (
-        tuple(shown.get(name, name) for name in names),
-        (row.get("model_a"), row.get("model_b")),
-        tuple(row.get(name) for name in names),
-    ):
-        sides = [isinstance(each, str) and each.strip() == said for each in found]
-        if any(sides):
-            if all(sides):
-                raise DataError(f"label {value!r:.40} names both responses")
-            return "ab"[sides.index(True)]
-    return None
+    sides = [isinstance(each, str) and each.strip() == said for each in found]
+    if all(sides):
+        raise DataError(f"label {value!r:.40} names both responses")
+    return "ab"[sides.index(True)] if any(sides) else None
 
 
 def given_meaning(column: str, given: str | Mapping[Any, str]) -> Meaning:
@@ -150,7 +157,7 @@ def given_meaning(column: str, given: str | Mapping[Any, str]) -> Meaning:
             f"found {wrong if wrong is not None else given!r}"
         )
     why = ", ".join(f"{value} = {answer}" for value, answer in answers.items())
-    return Meaning(column, answers, f"{why}, as given")
+    return Meaning(column, WORDS | answers, f"{why}, as given")
 
 
 def _items(text: str) -> Iterator[tuple[str, str]]:
@@ -179,7 +186,7 @@ class LabelColumn:
         new = text not in self.counts
         if new and len(self.counts) > MOST_VALUES:
             return
-        if text not in WORDS and _side_or_none(value, row, names, self.shown):
+        if text not in WORDS and _named(value, row, names, self.names):
             text = "(name)"
             new = not self.counts.get(text)
         self.counts[text] = self.counts.get(text, 0) + 1
@@ -205,22 +212,25 @@ class LabelColumn:
 
     def _decided(self, data: str) -> Meaning:
         numbers = {text for text in self.counts if NUMBER.fullmatch(text)}
-        rest = set(self.counts) - numbers - WORDS.keys() - {"(name)"}
-        suffixes = _suffixes(self.names)
+        suffixes = _suffixes(self.names)  # the label was made for these names: they go first
+        rest = set(self.counts) - numbers - WORDS.keys() - suffixes.keys() - {"(name)"}
+        if len(rest) > 1 and 2 * sum(map(self.counts.__getitem__, rest)) > sum(
+            self.counts.values()
+        ):
+            raise self._doubt(data, rest)
         if not numbers:
-            if rest and rest <= suffixes.keys():
-                return Meaning(self.column, WORDS | suffixes, f"{_told(suffixes)}, by the columns")
-            if len(rest) > 1 and 2 * sum(self.counts[text] for text in rest) > sum(
-                self.counts.values()
-            ):
-                raise self._doubt(data, rest)
-            return by_words(self.column)
+            used = {text: side for text, side in suffixes.items() if text not in WORDS}
+            named = self.counts.keys() & used.keys()
+            why = f"{_told(used)}, by the names of the columns" if named else "words"
+            return Meaning(self.column, WORDS | suffixes, why)
         if numbers <= suffixes.keys():
             why = f"{_told(suffixes)}, by the columns {self.names[0]} and {self.names[1]}"
             return Meaning(self.column, WORDS | suffixes, why)
         if numbers == {"1", "2"} and not any(NUMBER.fullmatch(text) for text in suffixes):
             told = {"1": "a", "2": "b"}
-            return Meaning(self.column, WORDS | told, "1 = a (the first), 2 = b (the second)")
+            return Meaning(
+                self.column, WORDS | suffixes | told, "1 = a (the first), 2 = b (the second)"
+            )
         raise self._doubt(data, numbers)
 
     def _doubt(self, data: str, values: set[str]) -> DataError:
@@ -228,10 +238,17 @@ class LabelColumn:
         shown = ", ".join(f"{v} ({self.counts[v]:,} rows)" for v in ordered[:10])
         shown += f" and {len(ordered) - 10:,} more values" if len(ordered) > 10 else ""
         name = self.shown.get(self.column, self.column)
+        numbers = [float(v) for v in values if NUMBER.fullmatch(v)]
+        share = any(not n.is_integer() for n in numbers) and all(0 <= n <= 1 for n in numbers)
         return DataError(
             f"{data}: column {name!r} holds {shown}, and which response each of them "
             f"prefers cannot be known; say it, for instance --label-values {_guess(ordered)} "
             f"(a is {self.names[0]}, b is {self.names[1]}; answers: {', '.join(ANSWERS)})"
+            + (
+                f"; or, where it is the probability that a is better: --columns p={name}"
+                if share
+                else ""
+            )
         )
 
 
@@ -244,13 +261,11 @@ def _label_or_none(
         return None
 
 
-def _side_or_none(
-    value: Any, row: Row, names: tuple[str, str], shown: Mapping[str, str]
-) -> str | None:
+def _named(value: Any, row: Row, names: tuple[str, str], shown: tuple[str, str]) -> bool:
     try:
-        return named_side(value, row, names, shown)
+        return bool(_side(value, shown) or named_side(value, row, names))
     except DataError:
-        return None
+        return False
 
 
 def _suffixes(names: tuple[str, str]) -> dict[str, str]:

@@ -31,12 +31,16 @@ KEYS = {"role", "from", "speaker"}
 LISTED = re.compile(r"\s*(\[\s*\{.*\}\s*\]|\{.*\})\s*", re.DOTALL)
 
 
-def prompt_messages(value: Any, role: str = "user") -> Messages:
+def prompt_messages(value: Any, role: str = "user", marked: bool = True) -> Messages:
     """Messages of a prompt: text is one user message, or those that its markers say.
+
+    Without `marked`, text is taken as it is: of what plaudit wrote itself.
 
     Raises DataError on what is neither text nor messages.
     """
     if isinstance(value, str):
+        if not marked:
+            return (Message(role, value),)
         listed = listed_messages(value)
         return messages_in(value, role) or (Message(role, value),) if listed is None else listed
     if isinstance(value, Mapping) and KEYS & value.keys():
@@ -51,9 +55,9 @@ def prompt_messages(value: Any, role: str = "user") -> Messages:
     raise DataError(f"a {what} must be text or messages, found {type(value).__name__}")
 
 
-def response_messages(value: Any) -> Messages:
+def response_messages(value: Any, marked: bool = True) -> Messages:
     """Messages of a response: text is one assistant message; messages must end with one."""
-    messages = prompt_messages(value, "assistant")
+    messages = prompt_messages(value, "assistant", marked)
     if messages and messages[-1].role == "assistant":
         return messages
     raise DataError("a response's messages must end with an assistant message")
@@ -61,7 +65,11 @@ def response_messages(value: Any) -> Messages:
 
 def listed_messages(text: str) -> Messages | None:
     """Messages that a table holds as JSON or as Python writes them; None for other text."""
-    if not LISTED.fullmatch(text) or not re.search(r"""['"](role|from|speaker)['"]\s*:""", text):
+    if (
+        text.lstrip()[:1] not in ("[", "{")
+        or not LISTED.fullmatch(text)
+        or not re.search(r"""['"](role|from|speaker)['"]\s*:""", text)
+    ):
         return None
     value = json_value(text, "messages")
     value = [value] if isinstance(value, dict) else value
@@ -70,6 +78,13 @@ def listed_messages(text: str) -> Messages | None:
     ):
         return None
     return as_messages([*map(_standard, value)])
+
+
+def listed(value: Any, what: str) -> Any:
+    """The list that a table holds as text; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        return json_value(value, what)
+    return value
 
 
 def json_value(text: str, what: str) -> Any:
@@ -84,7 +99,7 @@ def json_value(text: str, what: str) -> Any:
             return plain(ast.literal_eval(each.strip()))
         except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
             continue
-    raise DataError(f"looks like {what}, but is neither JSON nor Python: {text!r:.60}")
+    raise DataError(f"neither JSON nor Python of {what}: {text!r:.60}")
 
 
 def _standard(message: Any) -> Any:
@@ -107,6 +122,9 @@ def _standard(message: Any) -> Any:
     if known in CALLS:
         call, result["content"] = _call(result.get("content")), ""
         result["role"] = "assistant"
+    if isinstance(message.get("tool_calls"), str):  # as JSON, where a table has no lists
+        calls = message["tool_calls"].strip()
+        result["tool_calls"] = json_value(calls, "tool calls") if calls else None
     if isinstance(call, Mapping) and not message.get("tool_calls"):
         result["tool_calls"] = [{"type": "function", "function": dict(call)}]
     if isinstance(result.get("content"), (list, tuple)):
@@ -183,7 +201,8 @@ def _texts_once(prompt: Messages, responses: Sequence[Messages]) -> list[Message
     A prompt of fewer than four words may begin a response by chance ("Hi").
     """
     texts = [response[0].content for response in responses if len(response) == 1]
-    words = prompt[0].text.split() if len(prompt) == 1 and len(texts) == len(responses) > 1 else []
+    asked = prompt[-1].text if prompt and prompt[-1].role == "user" else ""
+    words = asked.split() if len(texts) == len(responses) > 1 else []
     if len(words) < 4:
         return list(responses)
     rests = []

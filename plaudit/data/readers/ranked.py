@@ -11,31 +11,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from plaudit.data.readers.messages import KEYS, response_messages
+from plaudit.data.readers.messages import KEYS, listed, response_messages
 from plaudit.data.readers.reader import PROMPTS, Fields, Row, known_number
 from plaudit.errors import DataError
 from plaudit.types import Messages, Slate, Source
 
-RESPONSES = ("responses", "replies", "completions", "answers")
+RESPONSES = ("responses", "replies", "completions", "answers", "generations", "outputs")
 RANKS = ("ranks", "rank")
 RATINGS = ("ratings", "rating", "scores", "score")
 TEXT = ("text", "content", "response", "reply", "completion", "answer")
 
 
 def recognises(row: Row) -> bool:
-    items = next((row[name] for name in RESPONSES if isinstance(row.get(name), list)), None)
-    if not items or not any(row.get(name) is not None for name in PROMPTS):
+    items = next((row[name] for name in RESPONSES if row.get(name) is not None), None)
+    if isinstance(items, str) and items.lstrip().startswith("["):
+        items = [items]  # a list in a table, as text
+    if (
+        not isinstance(items, list)
+        or not items
+        or not any(row.get(name) is not None for name in PROMPTS)
+    ):
         return False
     inside = isinstance(items[0], dict) and any(known in items[0] for known in RANKS + RATINGS)
     return inside or any(known in row for known in (*RANKS, *RATINGS, "ranking", "preferred"))
 
 
 def read(fields: Fields, source: Source) -> Slate:
-    items = fields.need("responses", *RESPONSES)
+    items = listed(fields.need("responses", *RESPONSES), "a list of responses")
     if not isinstance(items, list) or len(items) < 2:
         raise DataError(f"expected a list of two or more responses, found {items!r:.60}")
-    ranking = _ranking(fields.get("ranking"), len(items))
-    preferred = _preferred(fields.get("preferred"), len(items))
+    ranking = _ranking(listed(fields.get("ranking"), "indices"), len(items))
+    preferred = _preferred(listed(fields.get("preferred"), "indices"), len(items))
     return fields.slate(
         source,
         fields.prompt(),
@@ -65,7 +71,7 @@ def _messages(item: Any) -> Messages:
 def _numbers(
     fields: Fields, items: list[Any], role: str, names: Sequence[str]
 ) -> tuple[float | None, ...] | None:
-    values = fields.get(role, *names)
+    values = listed(fields.get(role, *names), f"a list of {role}")
     inner = [item for item in items if isinstance(item, dict)]
     if values is None and len(inner) == len(items):
         name = next((name for name in names if any(name in item for item in inner)), None)
@@ -79,6 +85,8 @@ def _numbers(
 
 def _preferred(value: Any, count: int) -> tuple[int, ...]:
     """Indices of the good responses: one, or a list of them."""
+    if isinstance(value, str):  # of a table
+        value = int(value) if len(value) < 10 and value.strip().isdecimal() else value or None
     indices = value if isinstance(value, list) else [] if value is None else [value]
     if not all(type(index) is int and 0 <= index < count for index in indices):
         raise DataError(f"'preferred' must hold indices 0 to {count - 1}, found {value!r:.60}")

@@ -6,10 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from plaudit.data.readers import messages
 from plaudit.data.readers.label_values import Label, Meaning, by_words
 from plaudit.data.readers.messages import json_value, prompt_once
-from plaudit.data.readers.messages import prompt_messages as prompt_messages
-from plaudit.data.readers.messages import response_messages as response_messages
 from plaudit.errors import DataError
 from plaudit.types import Message, Messages, Origin, Slate, Source
 
@@ -17,6 +16,13 @@ Row = Mapping[str, Any]
 PROMPTS = ("prompt", "question", "instruction", "query")
 LAST_PROMPTS = ("input", "context")
 SYSTEMS = ("system", "system_prompt", "system_message")
+TOOLS = "tools (where they are not: --columns ignore=tools)"
+HISTORY = "a list of messages (where it is none: --columns ignore=history)"
+ORIGINS = [
+    pair
+    for name in ("model", "origin", "generator")
+    for pair in ((f"{name}_a", f"{name}_b"), (f"chosen_{name}", f"rejected_{name}"))
+]
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -28,28 +34,33 @@ class Fields:
     columns that --columns has renamed.
     """
 
-    __slots__ = ("meaning", "roles", "row", "shown")
+    __slots__ = ("meaning", "repeated", "roles", "row", "shown")
 
     def __init__(
         self, row: Row, meaning: Meaning | None = None, shown: Mapping[str, str] = NOTHING
     ) -> None:
         self.row, self.meaning, self.shown = row, meaning, shown
         self.roles: dict[str, str] = {}
+        self.repeated = False  # whether the responses repeat the prompt
 
     def __contains__(self, name: str) -> bool:
         return self.row.get(name) is not None
 
     def name(self, names: Iterable[str]) -> str | None:
         """The first of the columns that has a value."""
-        return next((name for name in names if self.row.get(name) is not None), None)
+        for name in names:
+            if self.row.get(name) is not None:
+                return name
+        return None
 
     def get(self, role: str, *names: str) -> Any:
         """The value of the first of the columns that has one, None where none has."""
-        name = self.name(names or (role,))
-        if name is None:
-            return None
-        self.roles[name] = role
-        return self.row[name]
+        for name in names or (role,):
+            value = self.row.get(name)
+            if value is not None:
+                self.roles[name] = role
+                return value
+        return None
 
     def need(self, role: str, *names: str) -> Any:
         """The value of the first of the columns that has one; raises DataError where none has."""
@@ -60,7 +71,8 @@ class Fields:
 
     def number(self, name: str, role: str | None = None) -> float | None:
         """A finite number; None where the field is absent, empty, NaN or infinite: unknown."""
-        return known_number(self.get(role or name, name), f"field {name!r}")
+        value = self.get(role or name, name)
+        return None if value is None else known_number(value, f"field {name!r}")
 
     def text(self, name: str) -> str | None:
         """The value as text, None where it is absent or empty."""
@@ -80,14 +92,14 @@ class Fields:
         name = self.name(names or (*PROMPTS, *LAST_PROMPTS))
         if name is None:
             raise DataError(f"field {' or '.join(map(repr, names or PROMPTS))} is missing")
-        prompt = prompt_messages(self.get("prompt", name))
+        prompt = messages.prompt_messages(self.get("prompt", name))
         if name == "instruction" or "input" in self.shown:
             prompt = self._with_input(prompt)
         if self.row.get("history"):
             prompt = _history(self.get("history")) + prompt
         system = self.get("system", *SYSTEMS)
         if system and str(system).strip():
-            begin = prompt_messages(system, "system")
+            begin = messages.prompt_messages(system, "system")
             if prompt[: len(begin)] != begin:
                 if prompt[0].role == "system":
                     raise DataError("the column 'system' and the prompt's system message differ")
@@ -100,9 +112,10 @@ class Fields:
         if not isinstance(given, str) or len(prompt) != 1 or "input" in self.roles:
             return prompt
         self.roles["input"] = "input"
-        if not given.strip() or not isinstance(prompt[0].content, str):
+        text = prompt[0].content
+        if not isinstance(text, str) or given.strip() in ("", text.strip()):
             return prompt
-        return (Message("user", f"{prompt[0].content}\n{given}"),)
+        return (Message("user", f"{text}\n{given}"),)
 
     def slate(
         self,
@@ -111,17 +124,22 @@ class Fields:
         responses: Sequence[Messages],
         items: Sequence[Any] = (),
         tools: Any = None,
+        once: bool = True,
         **labels: Any,
     ) -> Slate:
-        """The Slate of the row, the prompt taken once; columns that nothing has read stay.
+        """The Slate of the row; columns that nothing has read stay.
 
-        `items` are the responses' own objects, which may say who wrote them.
+        With `once` a prompt that the responses repeat is taken once. `items` are the responses'
+        own objects, which may say who wrote them.
         """
-        prompt, once = prompt_once(prompt, responses)
+        if once:
+            prompt, rest = prompt_once(prompt, responses)
+            self.repeated = any(one is not own for one, own in zip(rest, responses, strict=True))
+            responses = rest
         tools = _tools(self.get("tools") if tools is None else tools)
         return Slate(
             prompt,
-            tuple(once),
+            tuple(responses),
             source,
             group=self.text("group"),
             origins=self._origins(items),
@@ -142,10 +160,9 @@ class Fields:
     def _origins(self, items: Sequence[Any]) -> tuple[Origin | None, ...]:
         """Who wrote the responses, where the row or the responses' own objects say so."""
         row = self.row
-        for name in ("model", "origin", "generator"):
-            for a, b in ((f"{name}_a", f"{name}_b"), (f"chosen_{name}", f"rejected_{name}")):
-                if row.get(a) and row.get(b):
-                    return (_origin(row[a]), _origin(row[b]))
+        for a, b in ORIGINS:
+            if row.get(a) and row.get(b):
+                return (_origin(row[a]), _origin(row[b]))
         for name in ("models", "origins", "generators"):
             if isinstance(row.get(name), list) and (not items or len(row[name]) == len(items)):
                 return tuple(map(_origin, self.get("models", name)))
@@ -167,6 +184,16 @@ class Reader(NamedTuple):
     names: Callable[[Row], tuple[str, str] | None] = lambda _: None
     key: Callable[[Row], str] | None = None
     together: Callable[[Sequence[Row]], Row] | None = None
+
+
+def prompt_messages(value: Any) -> Messages:
+    """A prompt as plaudit itself keeps it: markers inside a text are no messages."""
+    return messages.prompt_messages(value, marked=False)
+
+
+def response_messages(value: Any) -> Messages:
+    """A response as plaudit itself keeps it: markers inside a text are no messages."""
+    return messages.response_messages(value, marked=False)
 
 
 def field(row: Row, name: str) -> Any:
@@ -198,18 +225,21 @@ def _origin(value: Any) -> Origin | None:
 def _tools(value: Any) -> tuple[Mapping[str, Any], ...]:
     """Tools as a list of objects, or as the JSON of one."""
     if isinstance(value, str):
-        value = json_value(value, "tools") if value.strip() else None
+        value = json_value(value, TOOLS) if value.strip() else None
     if value in (None, [], {}):
         return ()
     if not isinstance(value, list) or not all(isinstance(tool, Mapping) for tool in value):
-        raise DataError(f"tools must be a list of objects, found {value!r:.60}")
+        raise DataError(
+            f"tools must be a list of objects, found {value!r:.60}; a column that is something "
+            "else is left out with --columns ignore=tools"
+        )
     return tuple(value)
 
 
 def _history(value: Any) -> Messages:
     """Earlier messages: a list of messages, or of [user, assistant] pairs."""
     if isinstance(value, str):
-        value = json_value(value, "history")
+        value = json_value(value, HISTORY)
     if isinstance(value, list) and all(isinstance(v, list) and len(v) == 2 for v in value):
         value = [
             {"role": role, "content": text}
@@ -217,5 +247,8 @@ def _history(value: Any) -> Messages:
             for role, text in zip(("user", "assistant"), pair, strict=True)
         ]
     if not isinstance(value, list):
-        raise DataError(f"history must be a list of messages or pairs, found {value!r:.60}")
-    return prompt_messages(value)
+        raise DataError(
+            f"history must be a list of messages or pairs, found {value!r:.60}; a column that is "
+            "something else is left out with --columns ignore=history"
+        )
+    return messages.prompt_messages(value)

@@ -52,7 +52,8 @@ SUBSETS_2 = ("Factuality", "Precise IF", "Math", "Safety", "Focus", "Ties")
 
 def recognises_1(row: Row) -> bool:
     sides = (row.get("prompt"), row.get("chosen"), row.get("rejected"))
-    return "id" in row and row.get("subset") in SUBSETS_1 and all(isinstance(s, str) for s in sides)
+    known = isinstance(row.get("subset"), str) and row["subset"] in SUBSETS_1
+    return "id" in row and known and all(isinstance(side, str) for side in sides)
 
 
 def recognises_2(row: Row) -> bool:

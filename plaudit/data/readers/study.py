@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from plaudit.data.readers.messages import response_messages
-from plaudit.data.readers.reader import Fields, Row
+from plaudit.data.readers.reader import Fields, Row, prompt_messages, response_messages
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
 
@@ -51,8 +50,9 @@ def read(fields: Fields, source: Source) -> Slate:
     both_bad = answers.count("both_bad")
     return fields.slate(
         source,
-        fields.prompt("prompt"),
+        prompt_messages(fields.need("prompt")),
         [response_messages(fields.need(f"response {s}", f"response_{s}")) for s in "ab"],
+        once=False,
         verdict="both_bad" if both_bad and both_bad >= sum(votes) else None,
         votes=(votes[0], votes[1], votes[2]) if any(votes) else None,
     )

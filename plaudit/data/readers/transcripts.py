@@ -44,8 +44,8 @@ def messages_in(text: str, role: str) -> Messages | None:
 
     Raises DataError where markers do not make a conversation.
     """
-    if MARKED.search(text) is None:
-        return None
+    if not ("<" in text or "INST]" in text or "Human:" in text or "Assistant:" in text):
+        return None  # found far faster than by the pattern
     quoted = FENCED.sub(lambda fence: "\0" * len(fence[0]), text)  # code that shows markers
     found = MARKED.search(quoted)
     if found is None:

@@ -45,6 +45,7 @@ def read(fields: Fields, source: Source) -> Slate:
         prompt, responses = fields.prompt(*MESSAGES), [*map(response_messages, sides)]
     else:
         prompt, responses = _implicit(*map(response_messages, sides))
+        fields.roles["what both begin with"] = "prompt"
     agreement = fields.number("pair_agreement", "p")
     return fields.slate(
         source,

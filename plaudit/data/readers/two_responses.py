@@ -12,7 +12,7 @@ from collections import Counter
 from typing import Any
 
 from plaudit.data.readers.label_values import NO_LABEL, read_label
-from plaudit.data.readers.messages import response_messages
+from plaudit.data.readers.messages import listed, response_messages
 from plaudit.data.readers.reader import LAST_PROMPTS, PROMPTS, Fields, Row
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
@@ -25,7 +25,8 @@ NAMES = [
     for stem in STEMS
     for dash in ("_", "")
 ]
-LABELS = ("label", "winner", "preference", "choice", "preferred")
+LABELS = ("label", "winner", "preference", "preferred", "choice", "chosen", "better", "best",
+          "vote", "verdict", "selected", "judgment", "judgement")  # fmt: skip
 # Columns that mean something here: whoever writes this format keeps others out of their names.
 MEANINGFUL = {
     *(*PROMPTS, *LAST_PROMPTS, "system", "tools", "history"),
@@ -68,12 +69,15 @@ def read(fields: Fields, source: Source) -> Slate:
 
 def response_names(row: Row) -> tuple[str, str] | None:
     """The two columns that hold the responses."""
-    return next((names for names in NAMES if all(row.get(n) is not None for n in names)), None)
+    for names in NAMES:
+        if row.get(names[0]) is not None and row.get(names[1]) is not None:
+            return names
+    return None
 
 
 def _votes(fields: Fields) -> tuple[tuple[float, float, float] | None, Any]:
     """Counts for a, b and a tie; and the verdict where annotations hold none of them."""
-    annotations = fields.get("annotations")
+    annotations = listed(fields.get("annotations"), "annotations")
     if isinstance(annotations, list):
         counts: Counter[str] = Counter()
         for annotation in annotations:
