@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from plaudit.errors import UsageError
 
+BAD_SHARE = 0.10  # of the rows: with more bad ones a verb stops, or ends with exit code 1
+
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:

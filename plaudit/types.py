@@ -97,6 +97,11 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
 
 
+def visible(text: str) -> str:
+    """The text without control characters, which would paint or move about on a terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def as_messages(messages: Sequence[Any]) -> Messages:
     """Messages from Messages, (role, content) pairs or {"role", "content", …} mappings.
 

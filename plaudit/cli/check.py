@@ -15,6 +15,7 @@ from rich.text import Text
 from plaudit.cli.output import print_json, progress, say, say_reading, show
 from plaudit.config import CheckConfig
 from plaudit.errors import UsageError, require
+from plaudit.types import visible
 
 MODEL_FILES = ("config.json", "adapter_config.json", "model.safetensors", "plaudit.json")
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def check(
     *data: str,
     config: Annotated[CheckConfig, Parameter(name="*")] = CheckConfig(),
-    test: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    test: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     model: Annotated[bool, Parameter(negative="")] = False,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
@@ -101,12 +102,10 @@ def _renderer(config: CheckConfig) -> tuple[Render | None, Sequence[str]]:
         base_folder(config.base, say), trust_remote_code=False
     )
     renderer = Renderer.of(tokenizer, config.max_length)
-    return renderer.render, [t for t in tokenizer.all_special_tokens if len(t) > 3]
+    return renderer.render_each, [t for t in tokenizer.all_special_tokens if len(t) > 3]
 
 
 def _table(report: CheckReport) -> Group:
-    from plaudit.data.plain import visible
-
     parts: list[Any] = [Text(f"\n{report.rows:,} rows, {report.unusable:,} unusable", "bold")]
     if report.found:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -115,22 +114,21 @@ def _table(report: CheckReport) -> Group:
             table.add_column(name, justify=justify, overflow="fold")
         for found in sorted(report.found, key=lambda found: -found.count):
             cells = (found.name, f"{found.count:,}", "\n".join(found.examples), found.what_to_do)
-            table.add_row(
-                *(Text(visible(cell)) for cell in cells)
-            )  # as Text: the data's "[b]" is no markup
+            # As Text: the data's "[b]" is no markup.
+            table.add_row(*(Text(visible(cell)) for cell in cells))
         parts.append(table)
     parts += [Text(""), _rows((name, _words(value)) for name, value in report.facts.items())]
     for column, values in report.slices.items():
         parts.append(Text(f"\nby {column}: pairs, and how often the longer response wins", "bold"))
         parts.append(_rows((n, f"{v.n:,}", f"{v.value:.2f}") for n, v in values.items()))
-    verdict = "\nReady to train." if report.ok else "\nStop: " + "; ".join(report.fatal)
+    but = " and ".join(f.name for f in report.found if f.name.startswith("labels that"))
+    verdict = f"Ready to train, but with {but}." if but else "Ready to train."
+    verdict = "\n" + (verdict if report.ok else "Stop: " + "; ".join(report.fatal))
     parts.append(Text(verdict, "bold green" if report.ok else "bold red"))
     return Group(*parts)
 
 
 def _rows(rows: Any) -> Table:
-    from plaudit.data.plain import visible
-
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))

@@ -18,7 +18,7 @@ def evaluate(
     data: str,
     *,
     config: Annotated[EvaluateConfig, Parameter(name="*")] = EvaluateConfig(),
-    slice: Annotated[tuple[str, ...], Parameter(consume_multiple=True)] = (),
+    slice: Annotated[tuple[str, ...], Parameter(consume_multiple=True, negative="")] = (),
     html: str | None = None,
     json: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from plaudit.errors import PlauditError, UsageError
+from plaudit.types import visible
 
 if TYPE_CHECKING:
     from plaudit.data.reading import Reading
 
 PLACES, REASONS = 3, 10
-BAD_LIMIT = 0.10  # more bad rows than this, and a verb that reads rows exits with 1
 
 _errors = Console(stderr=True, highlight=False)
 
@@ -29,7 +29,7 @@ class Interrupted(KeyboardInterrupt):
 
 def say(line: str) -> None:
     """A line about what is going on, on standard error."""
-    _errors.print(line, markup=False, soft_wrap=True)
+    _errors.print(visible(line), markup=False, soft_wrap=True)
 
 
 def say_reading(reading: Reading) -> None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from plaudit.cli.output import BAD_LIMIT, Problems, progress, resumable, say
+from plaudit.cli.output import Problems, progress, resumable, say
 from plaudit.cli.scorer import open_scorer
-from plaudit.config import ScoreConfig
+from plaudit.config import BAD_SHARE, ScoreConfig
 from plaudit.errors import DataError, require
 
 if TYPE_CHECKING:
@@ -177,5 +177,5 @@ class ScoreRun:
             f"{done:,} rows scored{earlier}"
             + (f", {bad:,} of them bad (see their `error`)" if bad else "")
         )
-        if bad > BAD_LIMIT * max(self.rows, 1):
+        if bad > BAD_SHARE * max(self.rows, 1):
             sys.exit(1)

@@ -6,6 +6,7 @@ from a model that was fitted on other prompts.
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections import Counter
@@ -102,7 +103,7 @@ class BagOfWords:
 def _counts(text: str) -> dict[int, float]:
     words = WORD.findall(text.lower())
     counts = Counter(zlib.crc32(word.encode("utf-8", "surrogatepass")) % BUCKETS for word in words)
-    return {word: 1.0 + float(np.log(count)) for word, count in counts.items()}
+    return {word: 1.0 + math.log(count) for word, count in counts.items()}
 
 
 def _fit(x: csr_matrix, p: Floats, ridge: float) -> Floats:

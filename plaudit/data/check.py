@@ -17,19 +17,20 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.config import BAD_SHARE
 from plaudit.data.bag_of_words import BagOfWords
 from plaudit.data.labels import pairs_of
 from plaudit.data.near_duplicates import near_pairs, normalised, signature
 from plaudit.data.plain import plain
 from plaudit.data.reading import Reading
-from plaudit.errors import DataError
+from plaudit.errors import DataError, PlauditError
 from plaudit.statistics.intervals import Interval, wilson
 from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id
 
 EXAMPLES = 3
-UNUSABLE_LIMIT = 0.10
+PREDICTS = 0.60  # a share of the labels surely above this, or below its mirror, is no accident
 
-# Given conversations, their token ids as hashable values and the tokens that prefixes share.
+# Conversations to what `Renderer.render_each` gives: ids and what was cut, or why there are none.
 Render = Callable[[Sequence[Conversation]], list[Any]]
 
 
@@ -71,7 +72,7 @@ class CheckReport:
         """Why training must stop, in words; empty when it need not."""
         stops = [f for f in self.found if f.effect == FATAL]
         reasons = [f"{f.count:,} {f.name}: {f.examples[0]}" for f in stops]
-        if self.unusable > UNUSABLE_LIMIT * max(self.rows, 1):
+        if self.unusable > BAD_SHARE * max(self.rows, 1):
             share = self.unusable / max(self.rows, 1)
             reasons.append(f"{self.unusable:,} of {self.rows:,} rows ({share:.0%}) are unusable")
         if not self.facts.get("pairs"):
@@ -130,10 +131,13 @@ KINDS: dict[str, tuple[str] | tuple[str, str]] = {  # name: (what to do, its eff
         UNUSABLE,
     ),
     "identical once rendered": (
-        "nothing was cut: the base's chat template takes the difference away (many remove all "
-        "before </think>); choose another base, or write that text where it is kept",
+        "nothing was cut: the base's chat template or tokenizer takes the difference away (many "
+        "remove all before </think>, or tool calls); choose another base, or say it in text",
         UNUSABLE,
     ),
+    "labels that length predicts": ("a model may learn length alone: see the length baseline",),
+    "labels that position predicts": ("show the responses in random order",),
+    "refused by the chat template": ("change these rows, or choose another base", UNUSABLE),
     "cut to --max-length": ("the oldest messages go; raise --max-length to keep them",),
     "special tokens in text": ("the model reads them as the real tokens: remove them",),
 }
@@ -277,6 +281,10 @@ class DataCheck:
     def _note_tokens(self, slate: Slate, responses: list[int], place: str) -> None:
         assert self._render is not None
         rendered = self._render([slate.conversation(i) for i in range(len(slate.responses))])
+        refused = next((one for one in rendered if isinstance(one, PlauditError)), None)
+        if refused is not None:
+            self._found["refused by the chat template"].see(f"{place}: {refused}")
+            return
         ids = [one.ids.tobytes() for one in rendered]
         if any(one.truncated for one in rendered):
             self._found["cut to --max-length"].see(place)
@@ -297,10 +305,13 @@ class DataCheck:
         count, decided = self._counts, self._counts["decided"]
         facts |= {"pairs": decided + count["ties"], "ties": count["ties"]}
         if decided:
-            facts["the longer response wins"] = wilson(count["longer"], count["lengths differ"])
+            longer = wilson(count["longer"], count["lengths differ"])
+            facts["the longer response wins"] = longer
+            self._note_bias_of("length", "longer", longer)
             # In chosen/rejected data the first is always the better: no position was shown.
             if 0 < count["first"] < decided:
-                facts["the first response wins"] = wilson(count["first"], decided)
+                facts["the first response wins"] = first = wilson(count["first"], decided)
+                self._note_bias_of("position", "first", first)
             words = self._words.accuracy()
             if words is not None:
                 facts["bag of words, held out"] = words
@@ -313,6 +324,11 @@ class DataCheck:
         }
         found = [finding for finding in self._found.values() if finding.count]
         return CheckReport(self.rows, self.unreadable, found, facts, slices)
+
+    def _note_bias_of(self, what: str, which: str, share: Interval) -> None:
+        if share.low > PREDICTS or share.high < 1.0 - PREDICTS:
+            place = f"the {which} response wins {share}"
+            self._found[f"labels that {what} predicts"].see(place, share.n)
 
     def _token_facts(self) -> dict[str, Interval | float | int | str]:
         sequences = list(self._sequences.values())

@@ -55,11 +55,6 @@ def json_text(value: Any, indent: int | None = None) -> str:
     return json.dumps(plain(value), ensure_ascii=False, indent=indent, allow_nan=False)
 
 
-def visible(text: str) -> str:
-    """The text without control characters, which would paint or move about on a terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
-
-
 def whole_text(text: str) -> str:
     """The text; raises DataError where it cannot be written as UTF-8."""
     try:
@@ -72,7 +67,7 @@ def whole_text(text: str) -> str:
                 f"byte 0x{code - 0xDC00:02x} after {near!r} is not UTF-8; save the file as UTF-8 "
                 "(in a spreadsheet: 'CSV UTF-8')"
             ) from None
-        raise DataError(f"half a character (\\u{code:04x}) after {near!r}; mend the text") from None
+        raise DataError(f"half a character (\\u{code:04x}) after {near!r}; fix the text") from None
     return text
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plaudit.config import BAD_SHARE
 from plaudit.data import Tally, pairs_of, read
 from plaudit.data.bag_of_words import BagOfWords
 from plaudit.data.reading import Reading
@@ -21,6 +22,7 @@ from plaudit.evaluation.scoring import Progress, ScoreTable, score_all
 from plaudit.evaluation.sections import (
     held_out_sections,
     metric_section,
+    refuse_unknown_slices,
     slice_sections,
     worst_mistakes,
 )
@@ -28,7 +30,6 @@ from plaudit.evaluation.verdict import comparison, verdict
 from plaudit.statistics.intervals import smallest_difference
 from plaudit.types import Pair, Scorer, Slate, is_empty, messages_id
 
-BAD_LIMIT = 0.10  # more bad rows than this, and the numbers do not stand for the data
 Mask = NDArray[np.bool_]
 
 
@@ -58,6 +59,7 @@ def evaluate(
     reading, slates = _opened(data)
     tally = Tally()
     pairs = _pairs(reading, slates, tally)
+    refuse_unknown_slices(pairs, slices)
     table = score_all(scorer, slates, progress)
     usable = [pair for pair in pairs if table.knows(pair)]
     if not usable:
@@ -98,7 +100,7 @@ def _opened(data: Any) -> tuple[Any, list[Slate]]:
 def _pairs(reading: Any, slates: Sequence[Slate], tally: Tally) -> list[Pair]:
     bad, rows = getattr(reading, "bad", 0), getattr(reading, "rows", len(slates))
     pairs = pairs_of(slates, tally)
-    if bad > BAD_LIMIT * rows or not pairs:
+    if bad > BAD_SHARE * rows or not pairs:
         places = "; ".join(str(problem) for problem in getattr(reading, "problems", [])[:3])
         if bad:
             raise DataError(f"{bad:,} of {rows:,} rows cannot be read: {places}")
@@ -124,9 +126,11 @@ def _count_lost(
     report.dropped = dict(tally.dropped)
     if getattr(reading, "bad", 0):
         report.dropped["unreadable"] = reading.bad
+        places = "; ".join(str(problem) for problem in reading.problems[:3])
+        report.warnings.append(f"{reading.bad:,} rows cannot be read, for example: {places}")
     if not_scored:
         report.dropped["not scored"] = not_scored
-        report.ok = not_scored <= BAD_LIMIT * (tally.pairs or 1)
+        report.ok = not_scored <= BAD_SHARE * (tally.pairs or 1)
     for what, found in (("cannot be scored", table.problems), ("were cut to fit", table.notes)):
         if found:
             example = next(iter(found.values()))

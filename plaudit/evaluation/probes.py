@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from plaudit.evaluation.metrics import Floats
 from plaudit.evaluation.results import Line, Section
 from plaudit.statistics.intervals import wilson
 from plaudit.types import Conversation, Message, Pair, Scorer
@@ -47,10 +48,10 @@ def probe_section(
     decided = [pair for pair in pairs if pair.p != 0.5]
     chosen = np.random.default_rng(seed).permutation(len(decided))[:SAMPLE]
     better = [decided[i].a if decided[i].p > 0.5 else decided[i].b for i in sorted(chosen)]
-    base = scorer.score(better).mean
+    base = _finite(scorer.score(better).mean)
     lines: list[Line] = []
     for name, twist in probes.items():
-        margin = scorer.score([_twisted(c, twist) for c in better]).mean - base
+        margin = _finite(scorer.score([_twisted(c, twist) for c in better]).mean) - base
         margin = margin[np.isfinite(margin)]
         wins = float((margin > 0).sum() + 0.5 * (margin == 0).sum())
         interval = wilson(wins, len(margin))
@@ -60,6 +61,10 @@ def probe_section(
         "" if len(probes) > 1 else " More are tried with --probes."
     )
     return Section("Share of hacks that win", lines, note, reference=ALLOWED)
+
+
+def _finite(scores: Floats) -> Floats:
+    return np.where(np.isfinite(scores), scores, np.nan)
 
 
 def _twisted(conversation: Conversation, twist: Probe) -> Conversation:

@@ -87,16 +87,10 @@ def _ceiling(votes: Floats) -> Section:
 
 
 def slice_sections(values: Judged, pairs: Sequence[Pair], wanted: Sequence[str]) -> list[Section]:
-    """Accuracy by the values of columns; of those with few values when none is wanted.
-
-    Raises DataError where a column is not there.
-    """
+    """Accuracy by the values of columns; of those with few values when none is wanted."""
     sections = []
     for column in list(wanted) or _few_valued(pairs):
         labels = np.array([str(pair.columns.get(column, "–")) for pair in pairs])
-        if set(labels) == {"–"}:
-            known = sorted({name for pair in pairs for name in pair.columns})
-            raise DataError(f"no column {column!r} to slice by; columns: {', '.join(known)}")
         names = [name for name, _ in Counter(labels.tolist()).most_common(MAX_SLICES)]
         lines: list[Line] = []
         for name in names:
@@ -108,6 +102,15 @@ def slice_sections(values: Judged, pairs: Sequence[Pair], wanted: Sequence[str])
         note = f"{more} more values are not shown." if more else ""
         sections.append(Section(f"Accuracy by {column}", lines, note, reference=0.5))
     return sections
+
+
+def refuse_unknown_slices(pairs: Sequence[Pair], wanted: Sequence[str]) -> None:
+    """Raise DataError where a column to slice by is not there, before anything is scored."""
+    known = {name for pair in pairs for name in pair.columns}
+    for column in wanted:
+        if column not in known:
+            names = ", ".join(sorted(known)) or "none"
+            raise DataError(f"no column {column!r} to slice by; columns: {names}")
 
 
 def _few_valued(pairs: Sequence[Pair]) -> list[str]:

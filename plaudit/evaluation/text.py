@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from rich.table import Table
 from rich.text import Text
 
-from plaudit.data.plain import visible
 from plaudit.evaluation.results import Results, Section, cells
 from plaudit.statistics.intervals import Interval
+from plaudit.types import visible
 
 
 def lines(results: Results) -> Iterator[Text | Table]:

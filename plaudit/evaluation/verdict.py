@@ -8,10 +8,10 @@ import numpy as np
 
 from plaudit.data.bag_of_words import NOTHING_BEYOND_WORDS
 from plaudit.evaluation.metrics import METRICS, Judged, mean, measure
+from plaudit.evaluation.results import TOO_FEW
 from plaudit.statistics.bradley_terry import log_loss
 from plaudit.statistics.intervals import Interval, smallest_difference
 
-FEW = 10  # prompts under which an interval would only pretend
 MOST = 1_000_000  # more pairs than this are no advice
 WORTH_KNOWING = 0.02  # a change of log-loss that a learning curve should be able to show
 
@@ -29,10 +29,10 @@ def over_baselines(data: Judged) -> dict[str, Interval]:
 def verdict(data: Judged) -> str:
     """Whether the model beats length and words on these pairs, or that it can't be told."""
     accuracy = measure(data, "accuracy")
-    if accuracy.groups < FEW:
+    if accuracy.groups < TOO_FEW:
         return (
             f"Can't tell whether the model is any good: {accuracy.n:,} pairs over "
-            f"{accuracy.groups:,} prompts, and at least {FEW} prompts are needed."
+            f"{accuracy.groups:,} prompts, and at least {TOO_FEW} prompts are needed."
         )
     differences = over_baselines(data)
     beaten = [name for name, d in differences.items() if d.low > 0]
@@ -54,9 +54,9 @@ def verdict(data: Judged) -> str:
 
 def comparison(difference: Interval) -> str:
     """Which of two models is more accurate, from the paired difference."""
-    if difference.groups >= FEW and difference.low > 0:
+    if difference.groups >= TOO_FEW and difference.low > 0:
         return f"This model is more accurate than the other: {_signed(difference)}."
-    if difference.groups >= FEW and difference.high < 0:
+    if difference.groups >= TOO_FEW and difference.high < 0:
         return f"This model is less accurate than the other: {_signed(difference)}."
     return f"Can't tell which is more accurate: {_signed(difference)}{_advice(difference)}."
 
@@ -78,12 +78,12 @@ def more_labels(gain: Interval) -> str:
     """What the last doubling of the labels gained, as far as its interval can tell."""
     change = gain._replace(value=-gain.value, low=-gain.high, high=-gain.low)
     said = f"The last doubling of the training pairs changed log-loss by {_signed(change)}"
-    if gain.groups >= FEW and gain.low > 0:
+    if gain.groups >= TOO_FEW and gain.low > 0:
         return f"{said}; another may lower it by about {0.7 * gain.value:.3f} more."
-    if gain.groups >= FEW and gain.high < 0:
+    if gain.groups >= TOO_FEW and gain.high < 0:
         return f"{said}: more of the same labels did not help."
     needed = gain.n * (smallest_difference(gain) / WORTH_KNOWING) ** 2
-    if gain.groups >= FEW and needed <= gain.n:
+    if gain.groups >= TOO_FEW and needed <= gain.n:
         return f"{said}: more of the same labels would bring little."
     return (
         f"{said}. Whether more labels would help can't be told with {gain.n:,} held-out pairs; "
@@ -101,7 +101,7 @@ def _signed(interval: Interval) -> str:
 
 def _advice(interval: Interval) -> str:
     """About how many pairs would tell this difference from 0, to two digits, where few enough."""
-    if not interval.value or not np.isfinite(interval.low) or interval.groups < FEW:
+    if not interval.value or not np.isfinite(interval.low) or interval.groups < TOO_FEW:
         return ""
     need = interval.n * (smallest_difference(interval) / interval.value) ** 2
     if need > MOST:

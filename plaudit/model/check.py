@@ -12,12 +12,12 @@ import numpy as np
 from plaudit.errors import PlauditError
 from plaudit.model.adapters import merged_folder
 from plaudit.model.classifier import PairRenderer
+from plaudit.model.contract import contract_of
 from plaudit.model.download import model_folder, quiet_transformers
 from plaudit.model.findings import OF_FOLDER_AND_HEAD
 from plaudit.model.loading import (
     UNLIMITED,
     Checkpoint,
-    contract_of,
     length_limit,
     load_tokenizer,
     open_checkpoint,
@@ -73,7 +73,7 @@ def check_model(name: str) -> ModelCheck:
     patient = Patient(folder)
     _open(patient, name)
     found = [finding for check in (*OF_FOLDER_AND_HEAD, *OF_TOKENS) for finding in check(patient)]
-    if patient.problem is not None and not any(finding.wrong for finding in found):
+    if patient.problem is not None and not any(finding.stops for finding in found):
         found.append(Finding.unloadable(patient.problem))
     facts = _facts(patient) if patient.checkpoint else _facts_of_files(patient)
     return ModelCheck(name, facts, tuple(found))
@@ -109,11 +109,12 @@ def _facts(patient: Patient) -> dict[str, str]:
     classifier, renderer = checkpoint.classifier, checkpoint.renderer
     config = classifier.config.get_text_config()
     size = sum(parameter.numel() for parameter in classifier.parameters())
+    size_words = f"{size / 1e6:,.1f} M" if size >= 1e6 else f"{size:,}"
     limit = length_limit(classifier)
     stored = sorted({dtype for dtype, _ in patient.tensors.values()})
     facts = {
         "class": type(classifier).__name__,
-        "family": f"{config.model_type}, {size / 1e6:,.1f} M parameters, {', '.join(stored)}",
+        "family": f"{config.model_type}, {size_words} parameters, {', '.join(stored)}",
         "depth": f"{config.num_hidden_layers} layers, width {config.hidden_size}",
         "head": _head(checkpoint),
         "template": _template(patient),

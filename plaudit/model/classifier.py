@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from plaudit.errors import ModelError
-from plaudit.model.renderer import Rendered, Renderer
+from plaudit.model.renderer import Rendered, Renderer, refuse_unknown_tokens
 from plaudit.model.scoring import score_rendered
 from plaudit.scoring_api import Scoring
 from plaudit.types import Conversation, Message, Scores
@@ -70,6 +70,8 @@ class Classifier(Scoring):
         else:
             ids = torch.from_numpy(np.stack([one.ids for one in inputs]))
             batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if getattr(self.model.config, "type_vocab_size", 2) < 2:
+            batch.pop("token_type_ids", None)  # RoBERTa has one type, whatever its tokenizer says
         return {name: value.to(self.model.device) for name, value in batch.items()}
 
 
@@ -79,9 +81,16 @@ class PairRenderer:
     Args:
         input: "pair" gives the tokenizer (prompt, response), "text" one text; None takes the
             pair where the tokenizer has one.
+        vocabulary: how many tokens the model has embeddings for.
     """
 
-    def __init__(self, tokenizer: Any, max_length: int, input: Input | None = None) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        max_length: int,
+        input: Input | None = None,
+        vocabulary: int | None = None,
+    ) -> None:
         special = tokenizer.num_special_tokens_to_add
         has_pair = special(pair=True) > special(pair=False) > 0
         if input == "pair" and not has_pair:
@@ -92,6 +101,7 @@ class PairRenderer:
                 "set one in its tokenizer_config.json"
             )
         self.tokenizer, self.max_length = copy.deepcopy(tokenizer), max_length
+        self.vocabulary = vocabulary
         self.tokenizer.truncation_side = "left"  # the response's end stays
         self.pairs = has_pair if input is None else input == "pair"
         kind = "a pair (prompt, response)" if self.pairs else "one text"
@@ -139,6 +149,7 @@ class PairRenderer:
         ids, types = (
             np.array(encoded[name], dtype=np.int64) for name in ("input_ids", "token_type_ids")
         )
+        refuse_unknown_tokens(ids, self.vocabulary)
         return Rendered(ids, 0, len(whole) - len(ids), types)
 
     def _room(self, texts: list[str]) -> int:

@@ -221,7 +221,7 @@ class Engine:
         sequences = branching_ids(config.vocab_size, length)
         try:
             packed = self._gathered(sequences, packed=True)
-        except (TypeError, RuntimeError, ValueError, KeyError) as error:
+        except (TypeError, RuntimeError, ValueError, LookupError, AttributeError) as error:
             reason = f"the model does not take packed rows ({error})"
             return SelfCheck(False, float("inf"), reason)
         plain = self._gathered(sequences, packed=False)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from plaudit.model.adapters import ADAPTER
-from plaudit.model.loading import changed_files, golden_gap
+from plaudit.model.contract import changed_files, golden_gap
 from plaudit.model.patient import Check, Finding, Patient
 from plaudit.model.writer import RANDOM_BIAS
 
@@ -83,6 +83,7 @@ def adapter(patient: Patient) -> Iterator[Finding]:
             ("all",),
             "merge the adapter into its base and save the whole model",
             wrong=True,
+            stops=True,
         )
 
 
@@ -98,6 +99,7 @@ def code(patient: Patient) -> Iterator[Finding]:
             ("vLLM --trust-remote-code", "transformers trust_remote_code=True"),
             "save the model with transformers' own class, without auto_map and .py files",
             wrong=own,
+            stops=own,
         )
 
 
@@ -115,6 +117,7 @@ def labels(patient: Patient) -> Iterator[Finding]:
             ("all",),
             'write "id2label": {"0": "REWARD"} if score.weight has one row',
             wrong=True,
+            stops=True,
         )
 
 
@@ -145,6 +148,7 @@ def precision(patient: Patient) -> Iterator[Finding]:
             ("plaudit", "vLLM", "SGLang"),
             "dequantise the model and save plain safetensors",
             wrong=True,
+            stops=True,
         )
     heads = {k: v for k, v in patient.tensors.items() if k.endswith("score.weight")}
     for name, (dtype, _) in heads.items():

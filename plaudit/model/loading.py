@@ -7,7 +7,6 @@ of a checkpoint is ever run.
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
     CONFIG_MAPPING,
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
     AutoConfig,
     AutoModel,
     AutoModelForSequenceClassification,
@@ -28,17 +28,22 @@ from transformers import __version__ as transformers_version
 from plaudit.errors import CheckpointError, ModelError, first_line
 from plaudit.model.adapters import merged_folder
 from plaudit.model.backbone import decoder_of, final_norm, layers_of, set_dtype
-from plaudit.model.classifier import Input, PairRenderer, set_body_dtype
-from plaudit.model.download import model_folder, quiet_transformers, sha256_of
+from plaudit.model.classifier import Classifier, Input, PairRenderer, set_body_dtype
+from plaudit.model.contract import (
+    GOLDEN_TOLERANCE,
+    contract_of,
+    read_json,
+    refuse_changed,
+    refuse_other_scores,
+)
+from plaudit.model.download import model_folder, quiet_transformers
 from plaudit.model.engine import Engine, choose_device
 from plaudit.model.golden import GOLDEN
 from plaudit.model.precision import race
 from plaudit.model.renderer import Renderer
-from plaudit.model.scoring import Posterior, linear_scores
-from plaudit.model.writer import CONTRACT, POSTERIOR, architecture_of
+from plaudit.model.scoring import Posterior
+from plaudit.model.writer import POSTERIOR, architecture_of
 
-# Golden scores may move by this share of the scores' spread: rounding, not a changed model.
-GOLDEN_TOLERANCE = {torch.float32: 1e-3, torch.float16: 0.05, torch.bfloat16: 0.25}
 # The engine's score and transformers' own may differ by this share of their size.
 OWN_TOLERANCE = {torch.float32: 1e-4}
 UNLIMITED = 1 << 20
@@ -79,18 +84,26 @@ def open_checkpoint(
     folder = merged_folder(model_folder(name), classifier=True)
     contract = contract_of(folder)
     if verify:
-        _refuse_changed(folder, contract)
+        refuse_changed(folder, contract)
     config = _config(folder)
     taken = _dtype(dtype, config, where)
     classifier, notes = _classifier(folder, _loaded_in(config, taken))
     limit = length_limit(classifier)
     saved_length = contract.get("renderer", {}).get("max_length")
-    length = max_length or saved_length or limit
+    length = (saved_length or limit) if max_length is None else max_length
     if length > limit:
         raise ModelError(f"--max-length {length}: {name} takes no more than {limit} tokens")
     renderer = _renderer(folder, classifier, length, template, input)
     notes = (*renderer.notes, *notes)
-    engine, head = _linear_head(folder, classifier, renderer)
+    try:
+        engine, head = _linear_head(folder, classifier, renderer)
+        if engine is None:
+            Classifier(classifier, renderer).score(GOLDEN[:1])
+    except (TypeError, RuntimeError, ValueError, LookupError, AttributeError) as error:
+        raise CheckpointError(
+            f"{folder}: transformers' own {type(classifier).__name__} cannot score with this "
+            f"config.json: {first_line(error)}; take the one that the weights were saved with"
+        ) from error
     if engine is None or head is None or not isinstance(renderer, Renderer):
         set_body_dtype(classifier, taken)
         return Checkpoint(classifier.to(where), renderer, None, None, None, contract, notes)
@@ -101,13 +114,19 @@ def open_checkpoint(
         posterior = Posterior(**load_file(folder / POSTERIOR))
     if contract and verify:
         as_saved = replace(renderer, max_length=saved_length or length)
-        _verify(name, engine, head, as_saved, contract)
+        refuse_other_scores(name, engine, head, as_saved, contract)
     return Checkpoint(classifier, renderer, engine, head, posterior, contract, notes)
 
 
 def _config(folder: Path) -> dict[str, Any]:
     """config.json of a one-label classifier; raises CheckpointError on any other."""
     config = _refuse_unreadable(folder)
+    kind = config["model_type"]
+    if CONFIG_MAPPING[kind] not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise CheckpointError(
+            f"{folder / 'config.json'}: transformers has no sequence classifier for {kind}; a "
+            "reward model is one (…ForSequenceClassification), of a family such as Llama or Qwen"
+        )
     labels = config.get("id2label")
     if labels is None:
         # A folder without labels has two by transformers' default: say how to make it one.
@@ -127,7 +146,7 @@ def _config(folder: Path) -> dict[str, Any]:
 def _refuse_unreadable(folder: Path) -> dict[str, Any]:
     """config.json of a model of transformers in plain weights; raises CheckpointError."""
     path = folder / "config.json"
-    config = _json(path)
+    config = read_json(path)
     quantised = config.get("quantization_config")
     if quantised:
         raise CheckpointError(
@@ -225,12 +244,13 @@ def _renderer(
 ) -> Renderer | PairRenderer:
     tokenizer = load_tokenizer(folder)
     decoder = hasattr(classifier, "score")
+    vocabulary = classifier.get_input_embeddings().num_embeddings
     if not decoder and (input is not None or tokenizer.chat_template is None):
-        return PairRenderer(tokenizer, length, input)
+        return PairRenderer(tokenizer, length, input, vocabulary)
     if input is not None:
         raise ModelError(f"--input {input} is for encoders; {folder} is a decoder")
     pad = classifier.config.get_text_config().pad_token_id if decoder else None
-    renderer = Renderer.as_saved(tokenizer, length, pad, template)
+    renderer = replace(Renderer.as_saved(tokenizer, length, pad, template), vocabulary=vocabulary)
     try:
         renderer.render(GOLDEN[:1])
     except ModelError as error:
@@ -246,7 +266,7 @@ def load_tokenizer(folder: Path) -> Any:
             "model that it was trained from"
         )
     settings = folder / "tokenizer_config.json"
-    if settings.exists() and "AutoTokenizer" in (_json(settings).get("auto_map") or {}):
+    if settings.exists() and "AutoTokenizer" in (read_json(settings).get("auto_map") or {}):
         raise CheckpointError(
             f"{settings}: the tokenizer needs code of its own (auto_map), and plaudit runs no code "
             "of a checkpoint; save it as a fast tokenizer (tokenizer.json) without auto_map"
@@ -303,7 +323,7 @@ def _refuse_missing_shards(folder: Path) -> None:
     index = folder / "model.safetensors.index.json"
     if not index.exists() or (folder / "model.safetensors").exists():
         return
-    values = _json(index)
+    values = read_json(index)
     shards = values.get("weight_map")
     if not isinstance(shards, dict) or not isinstance(values.get("metadata"), dict):
         raise CheckpointError(f"{index} lists no shards (weight_map, metadata): download it again")
@@ -330,23 +350,11 @@ def _dtype(
 ) -> torch.dtype:
     if isinstance(asked, str):
         asked = getattr(torch, asked, None)
-        if not isinstance(asked, torch.dtype):
+        if asked not in GOLDEN_TOLERANCE:
             raise ModelError("dtype must be one of float32, bfloat16, float16")
     width = int(config.get("hidden_size") or 512)
     inner = int(config.get("intermediate_size") or 4 * width)
     return race(width, inner, asked, device.type).dtype
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path.parent} has no {path.name}: not a saved model") from None
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return values
 
 
 def _tensor(folder: Path, name: str) -> Tensor:
@@ -358,65 +366,3 @@ def _tensor(folder: Path, name: str) -> Tensor:
                     tensor: Tensor = file.get_tensor(key)
                     return tensor
     raise CheckpointError(f"{folder}: no tensor {name} in its safetensors files")
-
-
-def contract_of(folder: Path) -> dict[str, Any]:
-    """The contract of a folder of safetensors; empty for other people's checkpoints."""
-    if not any(folder.glob("*.safetensors")):
-        raise CheckpointError(
-            f"{folder} has no .safetensors file; plaudit reads nothing else "
-            "(convert it with transformers' save_pretrained)"
-        )
-    return _json(folder / CONTRACT) if (folder / CONTRACT).exists() else {}
-
-
-def changed_files(folder: Path, contract: dict[str, Any]) -> list[str]:
-    """Files that are missing, or not what they were when the model was saved."""
-    listed: dict[str, str] = contract.get("files", {})
-    return [
-        name
-        for name, expected in listed.items()
-        if not (folder / name).exists() or sha256_of(folder / name) != expected
-    ]
-
-
-def _refuse_changed(folder: Path, contract: dict[str, Any]) -> None:
-    for name in changed_files(folder, contract):
-        path = folder / name
-        if not path.exists():
-            raise CheckpointError(f"{path} is missing, but its contract ({CONTRACT}) lists it")
-        raise CheckpointError(
-            f"{path} was changed after the model was saved (its hash differs from "
-            f"{CONTRACT}): its scores cannot be trusted. Save the model again, or delete "
-            f"{CONTRACT} to load the folder as an unverified checkpoint"
-        )
-
-
-def _verify(
-    name: str, engine: Engine, head: Tensor, renderer: Renderer, contract: dict[str, Any]
-) -> None:
-    """Raise CheckpointError unless tokens and golden scores are those that were saved."""
-    expected = contract["renderer"]["fingerprint"]
-    if renderer.fingerprint != expected:
-        raise CheckpointError(
-            f"{name}: its chat template or tokenizer renders the golden conversations to other "
-            "tokens than when it was saved; the versions of transformers or tokenizers differ "
-            "too far, or the files were changed"
-        )
-    scores = linear_scores(engine, head[0], renderer, GOLDEN).mean
-    worst, allowed = golden_gap(scores.tolist(), contract, engine.dtype)
-    if not worst <= allowed:
-        raise CheckpointError(
-            f"{name}: golden scores differ by {worst:.3g} (allowed {allowed:.3g} in "
-            f"{engine.dtype}); this engine does not compute what the model was saved with"
-        )
-
-
-def golden_gap(
-    scores: list[float], contract: dict[str, Any], dtype: torch.dtype
-) -> tuple[float, float]:
-    """How far the golden scores are from the saved ones, and how far they may be in a dtype."""
-    spread = float(contract.get("normalisation", {}).get("std") or 1.0)
-    allowed = GOLDEN_TOLERANCE.get(dtype, 0.25) * max(spread, 1e-3)
-    saved = contract["golden"]["scores"]
-    return max(abs(a - b) for a, b in zip(scores, saved, strict=True)), allowed

@@ -27,7 +27,8 @@ from plaudit.types import Conversation
 class Finding:
     """A reason why a score could differ: what, for whom, by how much, and what to do.
 
-    `wrong`: an engine that takes the folder as it is gives another score, or none.
+    `wrong`: an engine that takes the folder as it is gives another score, or none. `stops`: it
+    is why plaudit cannot load the model.
     """
 
     name: str
@@ -36,11 +37,12 @@ class Finding:
     remedy: str
     size: str = ""
     wrong: bool = False
+    stops: bool = False
 
     @classmethod
     def unloadable(cls, error: PlauditError) -> Finding:
         """What plaudit cannot load, with its reason."""
-        return cls("cannot be loaded", str(error), ("plaudit",), "", wrong=True)
+        return cls("cannot be loaded", str(error), ("plaudit",), "", wrong=True, stops=True)
 
 
 @dataclass

@@ -106,13 +106,15 @@ class Renderer:
 
     Make it with `Renderer.of(tokenizer, max_length)`, which makes the template final, or, for
     a model already trained, with `Renderer.as_saved`. `pad_id` is the token that transformers'
-    class skips at the end of a text; `notes` say what was done where a folder left a choice.
+    class skips at the end of a text; `notes` say what was done where a folder left a choice;
+    `vocabulary` is how many tokens the model has embeddings for, where that is known.
     """
 
     tokenizer: PreTrainedTokenizerBase
     max_length: int
     pad_id: int | None = None
     notes: tuple[str, ...] = ()
+    vocabulary: int | None = None
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Renderer:
@@ -168,6 +170,7 @@ class Renderer:
         texts = [self._text(_chat(c), c.tools) for c in conversations]
         found = []
         for one, text, ids in zip(conversations, texts, self._encode(texts), strict=True):
+            refuse_unknown_tokens(ids, self.vocabulary)
             fits = len(ids) <= self.max_length
             rendered = Rendered(self._read(ids)) if fits else self._cut(one)
             shown = _shows(text, one.messages[-1].text)
@@ -328,6 +331,15 @@ class Renderer:
         offsets = encoded["offset_mapping"]
         first = min(tokens, max(0, len(offsets) - shortest))
         return text[offsets[first][0] :] if first < len(offsets) else ""
+
+
+def refuse_unknown_tokens(ids: Ids, vocabulary: int | None) -> None:
+    """Raise ModelError on a token that the model has no embedding for."""
+    if vocabulary is not None and len(ids) and ids.max() >= vocabulary:
+        raise ModelError(
+            f"the tokenizer makes token {ids.max()}, and the model has embeddings for "
+            f"{vocabulary:,}: take the tokenizer that it was trained with"
+        )
 
 
 def _shows(text: str, content: str) -> bool:

@@ -104,8 +104,10 @@ def after_the_end_token(patient: Patient) -> Iterator[Finding]:
     if patient.decoder is None or patient.template is None:
         return
     ids = patient.golden()
-    end = patient.tokenizer.eos_token_id
-    tails = [int(np.flatnonzero(one == end)[-1]) if end in one else -1 for one in ids]
+    added = patient.tokenizer.added_tokens_decoder
+    special = [index for index, token in added.items() if token.special]
+    ends = [np.flatnonzero(np.isin(one, special)) for one in ids]
+    tails = [int(places[-1]) if len(places) else -1 for places in ends]
     behind = [len(one) - 1 - tail for one, tail in zip(ids, tails, strict=True)]
     if not all(tail >= 0 and 0 < rest <= 4 for tail, rest in zip(tails, behind, strict=True)):
         return
@@ -141,6 +143,7 @@ def template(patient: Patient) -> Iterator[Finding]:
             ("plaudit", "TRL", "vLLM"),
             "name the one that the model was trained with (--template NAME), or keep that one only",
             wrong="default" not in found and problem is not None,
+            stops="default" not in found,
         )
 
 

@@ -258,6 +258,16 @@ def test_more_than_a_tenth_bad_is_exit_code_1_and_errors_collapse(model, tmp_pat
     assert "2 of 10 rows cannot be read" in refused.stderr
 
 
+def test_a_few_bad_rows_are_left_out_and_named(model, tmp_path):
+    row = {"response_a": "a", "response_b": "b, longer", "label": "a"}
+    rows = [{**row, "prompt": f"q{i}"} for i in range(30)] + [{**row, "prompt": "q", "label": "?"}]
+    done = run("evaluate", model, write_rows(tmp_path / "in.jsonl", rows), "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["dropped"]["unreadable"] == 1
+    assert any("in.jsonl:31" in warning for warning in result["warnings"])
+
+
 def test_an_output_that_cannot_be_made_is_refused_before_any_work(model, tmp_path):
     source = write_rows(tmp_path / "in.jsonl", answers(3))
     for words in (

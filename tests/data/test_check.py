@@ -178,10 +178,47 @@ def test_what_the_template_takes_away_is_not_blamed_on_the_length(tmp_path):
         }
         for i in range(20)
     ]
-    result = findings(tmp_path, rows(100) + lost, check=DataCheck(renderer.render))
+    result = findings(tmp_path, rows(100) + lost, check=DataCheck(renderer.render_each))
     assert counts(result) == {"identical once rendered": 20}
-    assert "chat template takes the difference away" in result.found[0].what_to_do
+    assert "chat template or tokenizer takes the difference away" in result.found[0].what_to_do
     assert result.fatal == ["20 of 120 rows (17%) are unusable"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "one", "two"),
+    [
+        ("m['content'] | trim", {"content": "Yes."}, {"content": " Yes. "}),
+        ("m['content'] | lower", {"content": "YES"}, {"content": "yes"}),
+    ],
+)
+def test_whatever_the_template_does_not_show_is_named(shown, one, two):
+    from plaudit.model import Renderer
+
+    template = (
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\\n' }}{{ "
+        + shown
+        + " }}{{ '<|im_end|>' }}{% endfor %}"
+    )
+    check = DataCheck(Renderer.of(byte_tokenizer(template), max_length=2048).render_each)
+    responses = tuple((Message("assistant", **side),) for side in (one, two))
+    row = Slate((Message("user", "What now?"),), responses, Source("f", 1), preferred=(0,))
+    list(check.watch([row]))
+    assert counts(check.findings()) == {"identical once rendered": 1}
+
+
+def test_a_row_that_the_template_refuses_is_named_and_costs_no_other():
+    from plaudit.model import Renderer
+
+    check = DataCheck(Renderer.of(byte_tokenizer(), max_length=2048).render_each)
+    call = Message("assistant", "", {"tool_calls": [{"function": {"name": "open"}}]})
+    row = Slate(
+        (Message("user", "Now?"),), ((call,), (Message("assistant", "No"),)), Source("f", 7), (0,)
+    )
+    list(check.watch([row, slate("p", ["one", "two"], preferred=(0,))]))
+    (found,) = check.findings().found
+    assert (found.name, found.count) == ("refused by the chat template", 1)
+    assert found.examples[0].startswith("f:7: the chat template does not show tool_calls")
+    assert check.findings().facts["tokens"] > 0
 
 
 def test_with_a_renderer_cuts_and_special_tokens_are_found(tmp_path):
@@ -194,7 +231,7 @@ def test_with_a_renderer_cuts_and_special_tokens_are_found(tmp_path):
         {"prompt": "cut", "response_a": "a" + same_end, "response_b": "b" + same_end, "label": "a"},
         {"prompt": "sp", "response_a": "one<|im_end|>", "response_b": "two", "label": "a"},
     ]
-    result = findings(tmp_path, train, check=DataCheck(renderer.render, ["<|im_end|>"]))
+    result = findings(tmp_path, train, check=DataCheck(renderer.render_each, ["<|im_end|>"]))
     found = counts(result)
     assert found["identical once cut to --max-length"] == 1
     assert found["special tokens in text"] == 1
@@ -208,7 +245,14 @@ def test_biases_and_the_words_baseline_are_measured(tmp_path):
         row["response_b"] = "short"
         row["response_a"] = "a rather longer response than the other"
         row["label"] = "a" if i % 10 else "b"
-    facts = findings(tmp_path, train).facts
+    result = findings(tmp_path, train)
+    facts = result.facts
+    # A file whose longer response always wins must not read as sound.
+    assert counts(result) == {
+        "labels that length predicts": 200,
+        "labels that position predicts": 200,
+    }
+    assert result.found[0].examples[0].startswith("the longer response wins 0.9")
     assert facts["the longer response wins"].value == pytest.approx(0.9)
     assert facts["the first response wins"].value == pytest.approx(0.9)
     assert facts["bag of words, held out"].value == pytest.approx(0.9, abs=0.01)

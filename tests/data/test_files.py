@@ -122,7 +122,7 @@ def test_python_objects_give_the_same_rows():
     assert [str(source) for source, _ in rows(ROWS)][:2] == ["rows:1", "rows:2"]
     assert found([{"a": 1}, 3, {"a": "\ud83d"}])[1:] == [
         "expected an object, found int",
-        "half a character (\\ud83d) after ''; mend the text",
+        "half a character (\\ud83d) after ''; fix the text",
     ]
     for wrong in (3, None, ROWS[0], b"x", object()):
         with pytest.raises(UsageError, match="DATA|list"):
@@ -180,7 +180,7 @@ def test_half_a_character_and_wrong_bytes_cost_their_row(tmp_path):
         assert (reading.rows, reading.bad, reading.problems[0].source.line) == (4, 1, 3)
     (tmp_path / "a.json").write_bytes(b'[{"a": "\\ud83d"}, {"a": "\\ud83d\\ude00"}]')
     assert found(tmp_path / "a.json") == [
-        "half a character (\\ud83d) after ''; mend the text", {"a": "😀"},
+        "half a character (\\ud83d) after ''; fix the text", {"a": "😀"},
     ]  # fmt: skip
 
 

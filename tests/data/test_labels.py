@@ -81,17 +81,17 @@ def test_values_that_say_it_themselves(labels, expected):
 @pytest.mark.parametrize(
     ("labels", "shown"),
     [
-        ((0, 1), "0 (8 rows), 1 (8 rows)"),
-        ((1, 1), "1 (16 rows)"),
-        ((0.0, 1.0, 0.5), "0 (8 rows), 0.5 (8 rows), 1 (8 rows)"),
-        ((-1, 1), "-1 (8 rows), 1 (8 rows)"),
-        ((-1, 0, 1), "-1 (8 rows), 0 (8 rows), 1 (8 rows)"),
-        ((1, 2, 3), "1 (8 rows), 2 (8 rows), 3 (8 rows)"),
-        (("1", "2", "3", "4", "5"), "5 (8 rows)"),
-        ((1, 2, 3, 4, 5, 6, 7), "7 (8 rows)"),
-        ((True, False), "false (8 rows), true (8 rows)"),
-        ((0.31, 0.72), "0.31 (8 rows), 0.72 (8 rows)"),
-        (("gut", "schlecht"), "gut (8 rows), schlecht (8 rows)"),
+        ((0, 1), "0 (in 8), 1 (in 8)"),
+        ((1, 1), "1 (in 16)"),
+        ((0.0, 1.0, 0.5), "0 (in 8), 0.5 (in 8), 1 (in 8)"),
+        ((-1, 1), "-1 (in 8), 1 (in 8)"),
+        ((-1, 0, 1), "-1 (in 8), 0 (in 8), 1 (in 8)"),
+        ((1, 2, 3), "1 (in 8), 2 (in 8), 3 (in 8)"),
+        (("1", "2", "3", "4", "5"), "5 (in 8)"),
+        ((1, 2, 3, 4, 5, 6, 7), "7 (in 8)"),
+        ((True, False), "false (in 8), true (in 8)"),
+        ((0.31, 0.72), "0.31 (in 8), 0.72 (in 8)"),
+        (("gut", "schlecht"), "gut (in 8), schlecht (in 8)"),
     ],
 )
 def test_values_in_doubt_are_refused_with_the_flag(labels, shown):

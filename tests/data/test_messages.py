@@ -229,6 +229,7 @@ PAIR = {"prompt": "q", "chosen": "x", "rejected": "y"}
         ({"prompt": "r", "history": [["q", "a"]]}, [USER, MORE, ("user", "r")]),
         ({"prompt": "r", "history": [user("q"), assistant("a")]}, [USER, MORE, ("user", "r")]),
         ({"prompt": "q", "question": "q"}, [USER]),
+        ({"prompt": "", "question": "q"}, [USER]),
     ],
 )
 def test_all_of_the_prompt_is_read(row, expected):

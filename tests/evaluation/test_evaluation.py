@@ -7,9 +7,9 @@ import pytest
 
 from plaudit.errors import DataError
 from plaudit.evaluation import evaluate
-from plaudit.evaluation.metrics import METRICS, judged, measure
+from plaudit.evaluation.metrics import METRICS, Metric, judged, measure
 from plaudit.evaluation.probes import PROBES
-from plaudit.types import Message, Pair, Slate, Source
+from plaudit.types import Message, Pair, Scores, Slate, Source
 
 from ..conftest import talk
 
@@ -64,6 +64,8 @@ def test_what_cannot_be_scored_is_counted(fake_scorer):
     )
     report = evaluate(fake_scorer, [*rows, odd])
     assert report.dropped["not scored"] == 1
+    assert report.ok
+    assert not evaluate(fake_scorer, [*rows[:5], odd]).ok  # more than a tenth
     assert any("it says so" in warning for warning in report.warnings)
     with pytest.raises(DataError, match="no usable comparison"):
         evaluate(fake_scorer, [])
@@ -97,9 +99,13 @@ def test_the_page_is_self_contained(fake_scorer, tmp_path):
     assert "http-equiv" not in page
 
 
-def test_an_unknown_slice_names_the_columns(fake_scorer):
+def test_an_unknown_slice_names_the_columns_before_anything_is_scored():
+    class NeverAsked:
+        def score(self, conversations):
+            raise AssertionError("scored")
+
     with pytest.raises(DataError, match="no column 'sort' to slice by; columns: kind"):
-        evaluate(fake_scorer, slates(), slices=["sort"])
+        evaluate(NeverAsked(), slates(), slices=["sort"])
 
 
 @pytest.mark.parametrize("name", list(METRICS))
@@ -136,3 +142,29 @@ def test_probes_are_reported(fake_scorer):
     wins = {name: interval.value for name, interval, _ in section.lines}
     assert wins["padded"] == 1.0  # it loves length
     assert wins["empty"] == 0.0
+
+
+def test_a_new_metric_and_a_new_probe_are_one_row_each(fake_scorer, monkeypatch):
+    """The row alone brings it into the numbers, the comparison, the table and the page."""
+    from plaudit.evaluation.html import page
+
+    always = Metric(lambda data: np.ones(len(data)), "of no use", compared=True, headline=True)
+    monkeypatch.setitem(METRICS, "one", always)
+    monkeypatch.setitem(PROBES, "shouted", lambda prompt, response: response.upper() + "!")
+    report = evaluate(fake_scorer, slates(), against=fake_scorer, probes=True)
+    assert report["one"].value == 1.0
+    assert report["one difference"].value == 0.0
+    assert "shouted" in str(report)
+    assert "<span>one</span><b>1.000</b>" in page(report)
+
+
+def test_what_is_no_number_is_not_scored():
+    class Infinite:
+        def score(self, conversations):
+            mean = np.arange(len(conversations), dtype=float)
+            mean[0] = np.inf
+            return Scores(mean)
+
+    report = evaluate(Infinite(), slates(20))
+    assert report.dropped["not scored"] == 1
+    assert "its score is not finite" in str(report.warnings)

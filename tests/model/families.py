@@ -65,6 +65,11 @@ DECODERS = {
     "gptj": ("GPTJ", "GPTJ", GPT2 | {"rotary_dim": 4}),
     "falcon": ("Falcon", "Falcon", SHAPE),
     "bloom": ("Bloom", "Bloom", {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
+    "mpt": (
+        "Mpt",
+        "Mpt",
+        {"vocab_size": VOCABULARY, "d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 512},
+    ),
     "opt": ("OPT", "OPT", SHAPE | {"ffn_dim": 48, "word_embed_proj_dim": 32}),
     "glm4": ("Glm4", "Glm4", WIDE),
     "stablelm": ("StableLm", "StableLm", GROUPED),

@@ -343,6 +343,23 @@ def test_what_is_no_model_still_gets_a_report(name):
     assert check.lines()[-1] == "Scores would be wrong: 1 of 1 findings."
 
 
+def test_why_it_cannot_be_loaded_is_said_beside_other_findings(tmp_path, foreign):
+    folder = copied(foreign, tmp_path / "rm")
+    retold(folder, "{{ 1 }}")
+    edit(folder, "tokenizer_config.json", tokenizer_class="TokenizersBackend")
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1")
+    names = {finding.name for finding in check_model(str(folder)).findings}
+    assert names == {"cannot be loaded", "tokenizer class that transformers 4.57 refuses"}
+
+
+def test_an_end_of_turn_that_is_not_the_end_token_ends_a_text_too(tmp_path, foreign):
+    folder = copied(foreign, tmp_path / "rm")
+    retold(folder, BODY + "{{ '<turn>\n' }}{% endfor %}")
+    (found,) = check_model(str(folder)).findings
+    assert found.name == "newline after the end token"
+
+
 def test_an_empty_folder_still_gets_a_report(tmp_path):
     (found,) = check_model(str(tmp_path)).findings
     assert "no .safetensors file" in found.what

@@ -45,6 +45,7 @@ ALONE = {
     "gptj": "positions are not read from position ids",
     "falcon": "its attention takes no mask of ours",
     "bloom": "its positions are distances in the row",
+    "mpt": "its positions are distances in the row",
     "stablelm": "its attention is its own",
     "gpt-oss": "its attention has sinks",
 }
@@ -181,6 +182,44 @@ def test_an_encoder_without_a_pad_token_is_refused(tmp_path):
         plaudit.load(str(folder))
 
 
+@torch.no_grad()
+def test_an_encoder_of_one_token_type_gets_none_whatever_its_tokenizer_says(tmp_path):
+    model = classifier("roberta", type_vocab_size=1)
+    folder = save(tmp_path / "rm", model, encoder_tokenizer())
+    scorer = plaudit.load(str(folder), "float32")
+    ids = scorer.renderer.render(CHATS[:1])[0].ids
+    own = model(torch.from_numpy(ids)[None]).logits.item()
+    assert scorer.score(CHATS[:1]).mean[0] == pytest.approx(own, abs=1e-5)
+
+
+@pytest.mark.parametrize("family", ["llama", "bert"])
+def test_a_token_without_an_embedding_is_refused_and_harms_no_other(tmp_path, family):
+    tokenizer = chat_tokenizer() if family == "llama" else encoder_tokenizer()
+    tokenizer.add_tokens(["<added>"])
+    folder = save(tmp_path / "rm", classifier(family), tokenizer)
+    scores = plaudit.load(str(folder), "float32").score([CHATS[0], talk("q", "an <added> token")])
+    assert np.isfinite(scores.mean[0])
+    assert "makes token 261, and the model has embeddings for 261" in scores.problems[1]
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ({"dtype": "int8"}, "dtype must be one of float32, bfloat16, float16"),
+        ({"dtype": "half-precision"}, "dtype must be one of"),
+        ({"max_length": 0}, "at least 16 tokens, found 0"),
+        ({"max_length": -5}, "at least 16 tokens, found -5"),
+        ({"max_length": 4096}, "takes no more than 512 tokens"),
+        ({"device": "tpu"}, "--device must be auto, cpu"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_one_line(tmp_path, folders, how, says):
+    folder = copied(folders("llama")[1], tmp_path / "rm")
+    chat_tokenizer().save_pretrained(folder)
+    with pytest.raises(PlauditError, match=says):
+        plaudit.load(str(folder), **how)
+
+
 def test_input_is_for_encoders(tmp_path):
     folder = save(tmp_path / "rm", classifier("llama"), chat_tokenizer())
     with pytest.raises(PlauditError, match="--input pair is for encoders"):
@@ -225,5 +264,5 @@ def test_a_base_without_a_sequence_classifier_has_no_reward_model(tmp_path):
     )
     folder = save(tmp_path / "base", scaled(GraniteForCausalLM(config)), chat_tokenizer())
     edit(folder / "config.json", id2label={"0": "REWARD"}, label2id={"REWARD": 0})
-    with pytest.raises(CheckpointError, match="transformers has no such model"):
+    with pytest.raises(CheckpointError, match="has no sequence classifier for granite"):
         plaudit.load(str(folder))

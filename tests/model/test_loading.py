@@ -233,6 +233,25 @@ def test_a_broken_folder_is_one_line(tmp_path, whole, name, capfd, monkeypatch):
     assert printed.err.splitlines() == [f"plaudit: {line}"]
 
 
+@pytest.mark.parametrize(
+    "contract",
+    ["{}", '{"files": 3}', '{"renderer": {"fingerprint": "x"}, "files": {}}', "[]", "{"],
+)
+def test_a_contract_that_is_none_is_not_taken_for_no_contract(tmp_path, whole, contract):
+    folder = copied(whole, tmp_path / "rm")
+    (folder / "plaudit.json").write_text(contract)
+    with pytest.raises(CheckpointError, match="plaudit.json (is not|.*not valid JSON)"):
+        plaudit.load(str(folder))
+
+
+def test_what_transformers_own_class_cannot_score_is_one_line(tmp_path, whole):
+    folder = copied(whole, tmp_path / "rm")
+    config(folder, num_key_value_heads=3)
+    with pytest.raises(CheckpointError) as caught:
+        plaudit.load(str(folder))
+    assert "\n" not in str(caught.value)
+
+
 # -------------------------------------------------------------------------------- adapters
 
 

@@ -6,8 +6,9 @@ import torch
 from plaudit import RewardModel, reward_loss
 from plaudit.errors import ModelError
 from plaudit.model import Renderer
+from plaudit.model.backbone import final_norm, layers_of
 
-from ..conftest import byte_tokenizer, talk, tiny_backbone
+from ..conftest import FAMILIES, byte_tokenizer, talk, tiny_backbone
 
 CHATS = [talk("q", "a"), talk("another question", "a longer answer"), talk("a", "b", "c", "d")]
 
@@ -94,3 +95,63 @@ def test_equal_conversations_and_refused_ones(model):
     scores = model.score([CHATS[0], talk("q", "bad"), CHATS[0]])
     assert scores.mean[0] == scores.mean[2]
     assert "the chat template refuses" in scores.problems[1]
+
+
+def tiny_of(name):
+    import transformers
+
+    shape = {"vocab_size": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+    wide = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+    configs = {
+        "gpt2": lambda: transformers.GPT2Config(n_embd=32, n_layer=3, n_head=4, **shape),
+        "gpt_neox": lambda: transformers.GPTNeoXConfig(**wide, intermediate_size=48, **shape),
+        "phi": lambda: transformers.PhiConfig(**wide, intermediate_size=48, **shape),
+        "bloom": lambda: transformers.BloomConfig(hidden_size=32, n_layer=3, n_head=4, **shape),
+        "falcon": lambda: transformers.FalconConfig(**wide, **shape),
+    }
+    return transformers.AutoModel.from_config(configs[name]())
+
+
+@pytest.mark.parametrize(
+    "family", ["llama", "gemma2", "gpt2", "gpt_neox", "phi", "bloom", "falcon"]
+)
+def test_freezing_leaves_the_top_and_the_final_norm_of_every_family(family):
+    backbone = tiny_backbone(family) if family in FAMILIES else tiny_of(family)
+    model = RewardModel(backbone).freeze(except_top=1)
+    trainable = {name for name, p in model.backbone.named_parameters() if p.requires_grad}
+    norm = {id(p) for p in final_norm(model.backbone).parameters()}
+    top = {id(p) for p in layers_of(model.backbone)[-1].parameters()}
+    expected = {n for n, p in model.backbone.named_parameters() if id(p) in norm | top}
+    assert norm
+    assert trainable == expected
+
+
+def test_nothing_global_is_touched_and_the_callers_tokenizer_stays_as_it_is(tmp_path):
+    import csv
+    import logging
+
+    import matplotlib
+    from transformers.utils import logging as notices
+
+    import plaudit
+
+    tokenizer = byte_tokenizer()
+    before = (tokenizer.chat_template, tokenizer.padding_side, tokenizer.truncation_side)
+
+    def globals_now():
+        return (
+            notices.get_verbosity(),
+            notices.is_progress_bar_enabled(),
+            matplotlib.get_backend(),
+            csv.field_size_limit(),
+            torch.get_num_threads(),
+            torch.is_grad_enabled(),
+            logging.getLogger().level,
+        )
+
+    seen = globals_now()
+    model = RewardModel(tiny_backbone(), renderer=Renderer.of(tokenizer, 256)).eval()
+    model.save_pretrained(tmp_path / "rm")
+    plaudit.load(str(tmp_path / "rm")).score(CHATS)
+    assert globals_now() == seen
+    assert (tokenizer.chat_template, tokenizer.padding_side, tokenizer.truncation_side) == before

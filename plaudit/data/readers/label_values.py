@@ -235,13 +235,13 @@ class LabelColumn:
 
     def _doubt(self, data: str, values: set[str]) -> DataError:
         ordered = sorted(values, key=_order)
-        shown = ", ".join(f"{v} ({self.counts[v]:,} rows)" for v in ordered[:10])
+        shown = ", ".join(f"{v} (in {self.counts[v]:,})" for v in ordered[:10])
         shown += f" and {len(ordered) - 10:,} more values" if len(ordered) > 10 else ""
         name = self.shown.get(self.column, self.column)
         numbers = [float(v) for v in values if NUMBER.fullmatch(v)]
         share = any(not n.is_integer() for n in numbers) and all(0 <= n <= 1 for n in numbers)
         return DataError(
-            f"{data}: column {name!r} holds {shown}, and which response each of them "
+            f"{data}: column {name!r} holds {shown} rows, and which response each of them "
             f"prefers cannot be known; say it, for instance --label-values {_guess(ordered)} "
             f"(a is {self.names[0]}, b is {self.names[1]}; answers: {', '.join(ANSWERS)})"
             + (

@@ -89,7 +89,9 @@ class Fields:
 
     def prompt(self, *names: str) -> Messages:
         """The prompt: system, history, the prompt itself and its input, as far as given."""
-        name = self.name(names or (*PROMPTS, *LAST_PROMPTS))
+        names = names or (*PROMPTS, *LAST_PROMPTS)
+        filled = (name for name in names if self.row.get(name) not in (None, "", []))
+        name = next(filled, None) or self.name(names)
         if name is None:
             raise DataError(f"field {' or '.join(map(repr, names or PROMPTS))} is missing")
         prompt = messages.prompt_messages(self.get("prompt", name))

@@ -20,7 +20,7 @@ MESSAGES = ("messages", "conversations", "conversation")
 
 
 def recognises(row: Row) -> bool:
-    return all(_is_side(row.get(name)) for name in ("chosen", "rejected"))
+    return all(name in row and _is_side(row[name]) for name in ("chosen", "rejected"))
 
 
 def recognises_judged(row: Row) -> bool:
@@ -32,9 +32,7 @@ def recognises_sharegpt(row: Row) -> bool:
 
 
 def _is_side(value: Any) -> bool:
-    return isinstance(value, (str, dict)) or (
-        isinstance(value, list) and bool(value) and isinstance(value[0], dict)
-    )
+    return not isinstance(value, list) or (bool(value) and isinstance(value[0], dict))
 
 
 def read(fields: Fields, source: Source) -> Slate:
