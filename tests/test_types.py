@@ -23,7 +23,9 @@ def test_messages_are_checked_where_they_enter():
     ):
         as_conversation([{"role": "bot", "content": "x"}], "y")
     with pytest.raises(DataError, match="message 1: content must be text or parts, found int"):
-        as_conversation([{"role": "user", "content": 3}], "y")
+        as_conversation([{"role": "user", "content": 5}], "y")
+    with pytest.raises(DataError, match="expected messages, found NoneType"):
+        as_conversation(None, "y")
 
 
 def test_slates_and_pairs_refuse_what_they_cannot_hold():

@@ -308,7 +308,8 @@ def _linear_head(
     except ModelError:
         return None, None
     weight = _tensor(folder, "score.weight").float()
-    for rendered in renderer.render(GOLDEN[:2]):
+    whole = replace(renderer, max_length=length_limit(classifier))
+    for rendered in whole.render(GOLDEN[:2]):
         ids = torch.from_numpy(rendered.ids)[None]
         with torch.inference_mode():
             own = float(classifier(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0, 0])

@@ -83,7 +83,7 @@ def held_out_report(
 ) -> Report:
     """Held-out numbers of heads fitted on other prompts alone, as selected in each round."""
     found = measure_held_out(tokens, features, of_rounds)
-    report = Report(f"Reward model trained on {data.name}", {}, dropped=dict(data.tally.dropped))
+    report = Report("", {}, dropped=dict(data.tally.dropped))
     report.warnings += data.warnings
     if any(pair.strength is not None for pair in tokens.pairs):
         report.warnings.append(

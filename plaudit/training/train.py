@@ -97,7 +97,7 @@ def train(
     search = search_layers(tokens, model, cache, config, say, progress)
     selection, of_rounds = _select(tokens, search)
     report = held_out_report(checked, tokens, search.features, selection, of_rounds)
-    report.title = f"{folder or config.base}, trained on {_named(data)}"
+    report.title = f"{folder or config.base}, trained on {checked.name}"
     head, used = _saved_head(tokens, search.features, selection, config)
     seconds = time.perf_counter() - started
     report.facts |= run_facts(tokens, search, selection, used, base.precision, config, seconds)
@@ -108,12 +108,6 @@ def train(
             model = with_stored_weights(model, base.folder, selection.layer)
         _save(model, report, folder, tokens)
     return Trained(model, report, folder)
-
-
-def _named(data: Any) -> str:
-    names = data if isinstance(data, (list, tuple)) else [data]
-    files = [str(name) for name in names if isinstance(name, (str, Path))]
-    return ", ".join(files) or "the rows given"
 
 
 def _save(model: RewardModel, report: Report, folder: Path, tokens: TokenizedPairs) -> None:
