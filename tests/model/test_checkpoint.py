@@ -19,6 +19,7 @@ from plaudit.model.backbone import keep_layers
 from plaudit.model.reward_model import Posterior
 
 from ..conftest import FAMILIES, byte_tokenizer, talk, tiny_backbone
+from .families import DECODERS, chat_tokenizer, classifier
 
 CHATS = [
     talk("q", "a"),
@@ -107,6 +108,31 @@ def test_transformers_4_gives_the_same_scores(tmp_path, family):
     assert done.returncode == 0, done.stderr[-2000:]
     found = np.array(json.loads(done.stdout.strip().splitlines()[-1]))
     assert np.abs(found - plaudit.load(str(folder), "float32").score(CHATS).mean).max() < 1e-4
+
+
+@pytest.mark.parametrize("layer", [None, 1])
+@pytest.mark.parametrize("family", [f for f in DECODERS if f != "opt"])
+@torch.no_grad()
+def test_every_family_comes_back_with_std_and_golden_check(tmp_path, family, layer):
+    backbone = classifier(family).base_model
+    if layer:
+        keep_layers(backbone, layer)
+    tokenizer = chat_tokenizer()
+    if family == "qwen2":
+        tokenizer = base_tokenizer(family, tmp_path / "base")
+    model = RewardModel(backbone, renderer=Renderer.of(tokenizer, 256)).eval()
+    model.posterior = Posterior(torch.eye(32) * 0.1, torch.zeros(32))
+    model.save_pretrained(tmp_path / "rm")
+    loaded = plaudit.load(str(tmp_path / "rm"), "float32")
+    scores = loaded.score(CHATS)
+    assert isinstance(loaded, RewardModel)
+    assert len(loaded.contract["golden"]["scores"]) == 6
+    assert (scores.std > 0).all()
+    assert np.abs(scores.mean - model.score(CHATS).mean).max() < 1e-4
+    own = AutoModelForSequenceClassification.from_pretrained(tmp_path / "rm").eval()
+    ids = [rendered.ids for rendered in loaded.renderer.render(CHATS)]
+    found = [own(torch.from_numpy(one)[None]).logits.item() for one in ids]
+    assert np.abs(scores.mean - found).max() < 1e-4
 
 
 def test_a_tampered_file_is_refused(saved):
