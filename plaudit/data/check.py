@@ -22,7 +22,7 @@ from plaudit.data.labels import pairs_of
 from plaudit.data.near_duplicates import near_pairs, normalised, signature
 from plaudit.data.plain import plain
 from plaudit.data.reading import Reading
-from plaudit.errors import DataError
+from plaudit.errors import DataError, ModelError
 from plaudit.statistics.intervals import Interval, wilson
 from plaudit.types import Conversation, Messages, Pair, Slate, is_empty, messages_id
 
@@ -132,6 +132,10 @@ KINDS: dict[str, tuple[str] | tuple[str, str]] = {  # name: (what to do, its eff
     "identical once rendered": (
         "nothing was cut: the base's chat template takes the difference away (many remove all "
         "before </think>); choose another base, or write that text where it is kept",
+        UNUSABLE,
+    ),
+    "rows that cannot be rendered": (
+        "excluded from training: change what the chat template refuses, or choose another base",
         UNUSABLE,
     ),
     "cut to --max-length": ("the oldest messages are cut; raise --max-length to keep them",),
@@ -276,7 +280,11 @@ class DataCheck:
 
     def _note_tokens(self, slate: Slate, responses: list[int], place: str) -> None:
         assert self._render is not None
-        rendered = self._render([slate.conversation(i) for i in range(len(slate.responses))])
+        try:
+            rendered = self._render([slate.conversation(i) for i in range(len(slate.responses))])
+        except ModelError as error:
+            self._found["rows that cannot be rendered"].see(f"{place}: {error}")
+            return
         ids = [one.ids.tobytes() for one in rendered]
         if any(one.truncated for one in rendered):
             self._found["cut to --max-length"].see(place)
@@ -297,7 +305,8 @@ class DataCheck:
         count, decided = self._counts, self._counts["decided"]
         facts |= {"pairs": decided + count["ties"], "ties": count["ties"]}
         if decided:
-            facts["the longer response wins"] = wilson(count["longer"], count["lengths differ"])
+            if count["lengths differ"]:
+                facts["the longer response wins"] = wilson(count["longer"], count["lengths differ"])
             # In chosen/rejected data the first is always the better: no position was shown.
             if 0 < count["first"] < decided:
                 facts["the first response wins"] = wilson(count["first"], decided)
