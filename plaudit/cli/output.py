@@ -34,7 +34,8 @@ def say(line: str) -> None:
 
 def say_reading(reading: Reading) -> None:
     """What DATA was read as: its format, what each column became, what its labels mean."""
-    say(f"{reading.data}: {reading.format}; {reading.columns}")
+    columns = str(reading.columns)
+    say(f"{reading.data}: {reading.format}" + (f"; {columns}" if columns else ""))
     if reading.label is not None and (meaning := str(reading.label)):
         say(f"{reading.data}: {meaning}")
 

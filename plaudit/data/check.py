@@ -305,9 +305,10 @@ class DataCheck:
         count, decided = self._counts, self._counts["decided"]
         facts |= {"pairs": decided + count["ties"], "ties": count["ties"]}
         if decided:
-            longer = wilson(count["longer"], count["lengths differ"])
-            facts["the longer response wins"] = longer
-            self._note_bias_of("length", "longer", longer)
+            if count["lengths differ"]:
+                longer = wilson(count["longer"], count["lengths differ"])
+                facts["the longer response wins"] = longer
+                self._note_bias_of("length", "longer", longer)
             # In chosen/rejected data the first is always the better: no position was shown.
             if 0 < count["first"] < decided:
                 facts["the first response wins"] = first = wilson(count["first"], decided)

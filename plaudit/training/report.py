@@ -115,9 +115,10 @@ def _learning_curve(sizes: list[int], curve: list[Judged], report: Report) -> Se
 def _layer_section(selection: Selection, chosen: list[int], report: Report) -> Section:
     layers, losses = [r.layer for r in selection.results], [r.loss for r in selection.results]
     label = "cross-validated log-loss"
+    chosen_as = "chosen: lowest averaged with its neighbours" if len(layers) > 1 else "chosen"
     report.curves.append(Curve("Layers", "layer", label, layers, losses, doubling=False))
     lines: list[Any] = [
-        (f"layer {r.layer}", r.loss, "chosen" if r.layer == selection.layer else "")
+        (f"layer {r.layer}", r.loss, chosen_as if r.layer == selection.layer else "")
         for r in selection.results
     ]
     low, high = PRIOR_STDS[0], PRIOR_STDS[-1]

@@ -1,12 +1,14 @@
 """Planted faults of every kind are found, each with its place."""
 
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from plaudit.data import read
 from plaudit.data.check import DataCheck
-from plaudit.errors import DataError
+from plaudit.errors import DataError, ModelError
 from plaudit.types import Message, Slate, Source
 
 from ..conftest import byte_tokenizer
@@ -256,3 +258,22 @@ def test_biases_and_the_words_baseline_are_measured(tmp_path):
     assert facts["the longer response wins"].value == pytest.approx(0.9)
     assert facts["the first response wins"].value == pytest.approx(0.9)
     assert facts["bag of words, held out"].value == pytest.approx(0.9, abs=0.01)
+
+
+def test_rows_that_the_template_refuses_are_named_and_the_others_checked():
+    def render(conversations):
+        if any(m.role == "system" for c in conversations for m in c.messages):
+            raise ModelError("the chat template refuses the messages (system, user, assistant)")
+        return [
+            SimpleNamespace(ids=np.frombuffer(c.messages[-1].text.encode(), np.uint8), truncated=0)
+            for c in conversations
+        ]
+
+    rows = [{"prompt": f"item {i * 7919}", "chosen": "yes", "rejected": "no"} for i in range(20)]
+    rows[4]["system"] = "Be kind."
+    check = DataCheck(render)
+    assert len(list(check.watch(read(rows)))) == 20
+    report = check.findings()
+    (refused,) = [f for f in report.found if f.name == "rows that cannot be rendered"]
+    assert (report.ok, report.unusable, refused.count) == (True, 1, 1)
+    assert "5: the chat template refuses the messages (system" in refused.examples[0]

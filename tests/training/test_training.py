@@ -251,10 +251,10 @@ def test_separable_labels_get_a_bounded_scale_and_a_warning(tmp_path, tiny_base)
     pairs = pairs_of(plaudit.read(data))
     scores = trained.model.score([c for pair in pairs for c in (pair.a, pair.b)]).mean
     assert 2 < np.median(np.abs(scores[::2] - scores[1::2])) < 12
-    assert any("ordered right" in line for line in trained.report.warnings)
+    assert any("ordered correctly" in line for line in trained.report.warnings)
     noise = write_data(tmp_path / "n.jsonl", 60, flip=0.5)
     noisy = train(noise, None, base=str(tiny_base), layer="3", dtype="float32").report
-    assert not any("ordered right" in line for line in noisy.warnings)
+    assert not any("ordered correctly" in line for line in noisy.warnings)
 
 
 @pytest.mark.parametrize(("right", "low"), [(60, 3), (2000, 6), (100_000, 9)])

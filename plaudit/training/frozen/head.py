@@ -79,8 +79,8 @@ class Selection:
         if right[given.p != 0.5].all():
             return (
                 "every held-out pair is ordered correctly, so the labels do not say how far apart "
-                "scores should be: their scale is bounded, as if one pair more said nothing. "
-                "Probabilities near 0 and 1 are no evidence; look for what gives the label away"
+                "scores should be: their scale is bounded, as if one more pair said nothing. "
+                "Probabilities near 0 and 1 prove nothing; look for what gives the label away"
             )
         if not BOUNDS[0] * 1.01 < self.temperature < BOUNDS[1] * 0.99:
             return (
