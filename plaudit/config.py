@@ -75,6 +75,8 @@ class TrainConfig(DataConfig):
     """Precision of the pass; auto measures both on this machine and takes the faster."""
     device: str = "auto"
     """Where the backbone runs: auto, cpu, cuda, cuda:N or mps."""
+    template: str | None = None
+    """The name of one of the base's chat templates, or plain."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "layer", str(self.layer))  # a number in Python

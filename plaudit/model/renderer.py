@@ -117,10 +117,12 @@ class Renderer:
     vocabulary: int | None = None
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerBase, max_length: int) -> Renderer:
+    def of(
+        cls, tokenizer: PreTrainedTokenizerBase, max_length: int, template: str | None = None
+    ) -> Renderer:
         """The Renderer of a model to be trained: it makes the tokenizer's template final.
 
-        Raises ModelError where the tokenizer has no end token.
+        `template` names one of several. Raises ModelError where the tokenizer has no end token.
         """
         if tokenizer.eos_token is None:
             raise ModelError(
@@ -128,8 +130,8 @@ class Renderer:
                 "set one in its tokenizer_config.json"
             )
         own = copy.deepcopy(tokenizer)  # the caller's stays as it is
-        template, notes = _own_template(own, None)
-        own.chat_template = template if HEAD in template else _final_template(own, template)
+        chosen, notes = _own_template(own, template)
+        own.chat_template = chosen if HEAD in chosen else _final_template(own, chosen)
         return cls._made(own, max_length, None, notes)
 
     @classmethod

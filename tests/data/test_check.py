@@ -262,10 +262,13 @@ def test_biases_and_the_words_baseline_are_measured(tmp_path):
 
 def test_rows_that_the_template_refuses_are_named_and_the_others_checked():
     def render(conversations):
-        if any(m.role == "system" for c in conversations for m in c.messages):
-            raise ModelError("the chat template refuses the messages (system, user, assistant)")
+        refusal = ModelError("the chat template refuses the messages (system, user, assistant)")
         return [
-            SimpleNamespace(ids=np.frombuffer(c.messages[-1].text.encode(), np.uint8), truncated=0)
+            refusal
+            if any(message.role == "system" for message in c.messages)
+            else SimpleNamespace(
+                ids=np.frombuffer(c.messages[-1].text.encode(), np.uint8), truncated=0
+            )
             for c in conversations
         ]
 
@@ -274,6 +277,6 @@ def test_rows_that_the_template_refuses_are_named_and_the_others_checked():
     check = DataCheck(render)
     assert len(list(check.watch(read(rows)))) == 20
     report = check.findings()
-    (refused,) = [f for f in report.found if f.name == "rows that cannot be rendered"]
+    (refused,) = [f for f in report.found if f.name == "refused by the chat template"]
     assert (report.ok, report.unusable, refused.count) == (True, 1, 1)
     assert "5: the chat template refuses the messages (system" in refused.examples[0]
