@@ -18,7 +18,9 @@ def test_a_conversation_ends_with_the_assistant():
 
 
 def test_messages_are_checked_where_they_enter():
-    with pytest.raises(DataError, match=r"message 1: role 'bot' is not one of system, developer, user"):
+    with pytest.raises(
+        DataError, match=r"message 1: role 'bot' is not one of system, developer, user"
+    ):
         as_conversation([{"role": "bot", "content": "x"}], "y")
     with pytest.raises(DataError, match="message 1: content must be text or parts, found int"):
         as_conversation([{"role": "user", "content": 5}], "y")
