@@ -44,9 +44,7 @@ def load_base(config: TrainConfig, say: Say) -> Base:
     device = choose_device(config.device)
     inner = getattr(shape, "intermediate_size", None) or 4 * shape.hidden_size
     precision = race(shape.hidden_size, inner, asked, device.type)
-    renderer = Renderer.of(
-        tokenizer, min(config.max_length, length_limit(values)), config.template
-    )
+    renderer = Renderer.of(tokenizer, min(config.max_length, length_limit(values)), config.template)
     backbone = values.requires_grad_(False)
     set_dtype(backbone, precision.dtype)
     weights = sha256_of(*sorted(folder.glob("*.safetensors")))
