@@ -73,7 +73,7 @@ def _lines(name: str, added: Added) -> list[str]:
         lines.append("  left out: " + _counts(added.dropped))
     lines += [f"  {problem}" for problem in added.problems]
     if added.found:
-        what = "masked" if added.masked else "found in texts, not masked (--mask pii, models)"
+        what = "masked" if added.masked else "found in texts, not masked (--mask pii --mask models)"
         lines.append(f"  {what}: {_counts(added.found)}")
     return lines
 
