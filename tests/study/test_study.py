@@ -200,7 +200,7 @@ def test_what_is_no_study_is_refused(tmp_path):
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE t (x)")
     other.commit()
-    with pytest.raises(DataError, match="no study"):
+    with pytest.raises(DataError, match="not a study"):
         Study(tmp_path / "other.db")
     newer = tmp_path / "newer.db"
     Study(newer).close()
