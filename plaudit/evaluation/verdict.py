@@ -106,7 +106,7 @@ def _advice(interval: Interval) -> str:
     need = interval.n * (smallest_difference(interval) / interval.value) ** 2
     if need > MOST:
         return ""
-    return f"; about {_rounded(need):,} pairs would"
+    return f"; about {_rounded(need):,} pairs would tell"
 
 
 def _rounded(count: float) -> int:

@@ -134,7 +134,7 @@ def test_two_models_are_told_apart_only_outside_0():
     assert comparison(Interval(-0.1, -0.2, -0.02, 90, 90)).startswith("This model is less")
     unsure = comparison(Interval(0.05, -0.05, 0.15, 100, 100))
     assert unsure == (
-        "Can't tell which is more accurate: +0.050 [-0.050, +0.150]; about 820 pairs would."
+        "Can't tell which is more accurate: +0.050 [-0.050, +0.150]; about 820 pairs would tell."
     )
     assert "would" not in comparison(Interval(0.1, 0.02, 0.2, 90, 3))
 

@@ -187,7 +187,7 @@ def test_sqlite_is_set_to_outlive_a_power_cut(sqlite_study):
 def test_what_is_no_study_is_refused(tmp_path):
     plain = tmp_path / "notes.txt"
     plain.write_text("hello")
-    with pytest.raises(DataError, match="no SQLite file"):
+    with pytest.raises(DataError, match="not a SQLite file"):
         Study(plain)
     with pytest.raises(DataError, match="no such study; plaudit add"):
         Study(tmp_path / "none.db", create=False)
@@ -200,7 +200,7 @@ def test_what_is_no_study_is_refused(tmp_path):
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE t (x)")
     other.commit()
-    with pytest.raises(DataError, match="no study"):
+    with pytest.raises(DataError, match="not a study"):
         Study(tmp_path / "other.db")
     newer = tmp_path / "newer.db"
     Study(newer).close()

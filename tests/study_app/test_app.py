@@ -305,9 +305,9 @@ def test_gold_is_promoted_and_dropped_from_the_page(study):
         judge(study, who, prefers_good, 12)
     owner = Browser(study, "owner")
     (first, *_) = re.findall(r"/owner/gold/(\d+)", owner.client.get("/owner/gold").text)
-    assert "gold now" in owner.form(f"/owner/gold/{first}", {"answer": "a"}).text
+    assert "Marked as gold" in owner.form(f"/owner/gold/{first}", {"answer": "a"}).text
     assert "1 comparisons with a known answer" in owner.client.get("/owner/gold").text
-    assert "removed from gold" in owner.form(f"/owner/gold/{first}", {"answer": ""}).text
+    assert "Removed from gold" in owner.form(f"/owner/gold/{first}", {"answer": ""}).text
 
 
 def test_annotators_are_deactivated_and_erased_and_a_viewer_sees_no_names(study):

@@ -117,7 +117,7 @@ def test_a_refit_goes_straight_to_the_layers_that_the_search_left(tmp_path, tiny
     refitted = train(
         [first, more], None, base=str(tiny_base), dtype="float32", test_share=0.2, say=lines.append
     )
-    assert any(line.startswith("an earlier search on nearly these pairs") for line in lines)
+    assert any(line.startswith("an earlier search on nearly the same pairs") for line in lines)
     assert any(line.startswith("60 conversations to run (1,200 cached)") for line in lines)
     monkeypatch.setenv("PLAUDIT_FEATURES", str(tmp_path / "fresh"))
     whole = train([first, more], None, base=str(tiny_base), dtype="float32", test_share=0.2)
