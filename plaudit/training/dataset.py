@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.config import TrainConfig
+from plaudit.config import BAD_SHARE, TrainConfig
 from plaudit.data import Tally, pairs_of, read, split
 from plaudit.data.check import CheckReport, DataCheck
 from plaudit.data.split import prompt_folds
@@ -29,7 +29,6 @@ FEWEST_PAIRS, FEWEST_PROMPTS = 20, 10
 FOLDS = 5
 DEFAULT_SHARE = 0.2
 SMALL = 1000  # pairs under which one held-out share tells too little: folds are measured instead
-MOST_LOST = 0.10
 PLACES = 3
 
 
@@ -212,7 +211,7 @@ def _token_ids(pairs: Sequence[Pair], renderer: Renderer, data: TrainingData) ->
         reason = next(refused[c.id] for c in (lost[0].a, lost[0].b) if c.id in refused)
         places = ", ".join(dict.fromkeys(str(pair.source) for pair in lost[:PLACES]))
         line = f"{len(lost):,} of {len(pairs):,} pairs cannot be rendered ({places}): {reason}"
-        if len(lost) > MOST_LOST * len(pairs):
+        if len(lost) > BAD_SHARE * len(pairs):
             raise DataError(line)
         data.tally.drop("cannot be rendered", len(lost))
         data.warnings.append(f"{line}; they are left out")
