@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
@@ -154,6 +155,7 @@ REASONS = (
 Pairing = Literal["all", "ring", "one"]
 LabelUse = Literal["import", "gold", "ignore"]
 Mask = Literal["pii", "models"]
+StopRule = Literal["gold", "fast"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,13 @@ class StudySettings:
     mode: Literal["fast", "graded"] = "fast"
     """fast: one key per comparison; graded: seven levels, then Enter."""
     overlap: int = 1
-    """People asked about each comparison."""
+    """People asked about each comparison: at equal numbers of judgments, more comparisons teach
+    more than more judgments of each."""
+    agreement_share: float = 0.1
+    """Share of the comparisons, drawn at random, that several people are asked about: what
+    agreement and the model of the annotators rest on."""
+    agreement_overlap: int = 3
+    """People asked about each of those."""
     lease_seconds: int = 900
     """How long a comparison is held for one person; working on it renews that."""
     gold_rate: float = 0.04
@@ -176,11 +184,36 @@ class StudySettings:
     """Comparisons between a question and its retest."""
     gold_floor: float = 0.7
     """An annotator whose gold accuracy is significantly below this is flagged."""
+    stop_rules: tuple[StopRule, ...] = ()
+    """What ends an annotator's work until an owner decides: gold (accuracy significantly below
+    the floor), fast (faster than reading speed)."""
+    quota: int = 0
+    """Most judgments one annotator may give; 0 for no limit."""
+    criteria: tuple[str, ...] = ()
+    """Further questions about each comparison, such as helpful and harmless."""
+    prompt_format: Literal["plain", "markdown"] = "plain"
+    """How a person's prompt is shown: as it was typed, or as Markdown."""
+    columns_shown: tuple[str, ...] = ()
+    """Columns of the data that annotators see beside a comparison."""
+    consent: str = ""
+    """Markdown that a person agrees to before the first comparison."""
+    completion_code: str = ""
+    """Code shown to whoever has finished, as Prolific and similar ask for."""
+    completion_url: str = ""
+    """Where whoever has finished is sent; an https:// address."""
     reasons: tuple[str, ...] = REASONS
     """What an annotator can choose as reasons."""
     license_prompts: str = ""
     license_responses: str = ""
     license_judgments: str = ""
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> StudySettings:
+        """Settings as JSON holds them: its lists are tuples here."""
+        given: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**given)
 
     def __post_init__(self) -> None:
         if self.mode not in ("fast", "graded"):
@@ -193,6 +226,24 @@ class StudySettings:
             )
         if self.retest_after < 0:
             raise UsageError(f"retest_after must be at least 0, found {self.retest_after}")
+        if not 1 <= self.agreement_overlap <= 100:
+            raise UsageError(
+                f"agreement_overlap must lie in 1 to 100, found {self.agreement_overlap}"
+            )
+        if not 0 <= self.agreement_share <= 1:
+            raise UsageError(f"agreement_share must lie in [0, 1], found {self.agreement_share}")
+        if self.quota < 0:
+            raise UsageError(f"quota must be at least 0, found {self.quota}")
+        if unknown := set(self.stop_rules) - {"gold", "fast"}:
+            raise UsageError(f"stop_rules takes gold and fast, found {', '.join(sorted(unknown))}")
+        if self.prompt_format not in ("plain", "markdown"):
+            raise UsageError(
+                f"prompt_format must be plain or markdown, found {self.prompt_format!r}"
+            )
+        if self.completion_url and not self.completion_url.startswith("https://"):
+            raise UsageError(
+                f"completion_url must start with https://, found {self.completion_url!r:.80}"
+            )
         for name in ("gold_rate", "retest_rate"):
             if not 0 <= getattr(self, name) <= 0.5:
                 raise UsageError(f"{name} must lie in [0, 0.5], found {getattr(self, name)}")

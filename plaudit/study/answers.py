@@ -85,7 +85,7 @@ def undo(
 
     Returns the token of the assignment, open again; None when there is nothing to take back.
     """
-    j = s.standing.c
+    j = s.latest.c
     lock(db, person)
     if (known := _by_key(db, person, key)) is not None:
         return _token_of(db, known)
@@ -131,7 +131,7 @@ def resolve(
         return known
     if not db.scalar(select(s.comparison.c.id).where(s.comparison.c.id == comparison)):
         raise DataError(f"no comparison {comparison}")
-    j = s.standing.c
+    j = s.latest.c
     last = select(j.id).where(j.comparison == comparison, j.kind == "resolution")
     row = {
         "key": key,
@@ -162,7 +162,7 @@ class Recent:
 
 def recent(db: Connection, person: Person) -> list[Recent]:
     """The person's last ten answers that stand, newest first."""
-    j, a = s.standing.c, s.assignment
+    j, a = s.latest.c, s.assignment
     rows = db.execute(
         _own(person, a.c.token, s.prompt.c.messages)
         .join(a, a.c.id == j.assignment)
@@ -190,8 +190,8 @@ def recent(db: Connection, person: Person) -> list[Recent]:
 
 def _own(person: Person, *columns: Any) -> Any:
     """The person's answers that stand."""
-    j = s.standing.c
-    return select(s.standing, *columns).where(
+    j = s.latest.c
+    return select(s.latest, *columns).where(
         j.annotator == person.id, j.kind.in_(("vote", "retest"))
     )
 

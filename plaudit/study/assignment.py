@@ -16,7 +16,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
 
 from plaudit.config import StudySettings
 from plaudit.study import schema as s
@@ -143,6 +143,29 @@ def change_slots(db: Connection, comparison: int, change: int) -> None:
     if change > 0:
         values["reopened"] = True
     db.execute(update(c).where(c.c.id == comparison, c.c.gold.is_(None)).values(**values))
+
+
+def recount(db: Connection, *conditions: Any) -> None:
+    """Set the slots of comparisons afresh, after something that no single vote has changed.
+
+    Those whose slots open again are asked about first.
+    """
+    c, a, n = s.comparison, s.assignment.c, s.annotator.c
+    taken = (
+        select(func.count())
+        .select_from(s.assignment.join(s.annotator, n.id == a.annotator))
+        .where(
+            a.comparison == c.c.id,
+            a.kind == "vote",
+            a.state.in_(("leased", "done")),
+            n.excluded_at.is_(None),
+        )
+        .scalar_subquery()
+    )
+    never = or_(c.c.gold.is_not(None), c.c.withdrawn_at.is_not(None), c.c.explanation.is_not(None))
+    slots = case((never, 0), else_=c.c.overlap - taken)
+    opened = and_(slots > 0, or_(c.c.slots <= 0, c.c.reopened))
+    db.execute(update(c).where(*conditions).values(slots=slots, reopened=opened))
 
 
 # ------------------------------------------------------------------------------ one more

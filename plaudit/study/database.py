@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError
 
 from plaudit.errors import DataError
 
-HEAD = "0002"  # the newest migration
+HEAD = "0003"  # the newest migration
 RUN_AGAIN = ("40P01", "40001")  # deadlock, serialisation failure
 T = TypeVar("T")
 PRAGMAS = (

@@ -76,9 +76,8 @@ def _good_rows(reading: Reading, data: str, added: Added) -> Any:
 def _study(path: Path) -> dict[str, Any]:
     try:
         study = json.loads(path.read_text(encoding="utf-8"))
-        settings = dict(study["settings"])
         return {
-            "settings": StudySettings(**settings | {"reasons": tuple(settings["reasons"])}),
+            "settings": StudySettings.of(study["settings"]),
             "guidelines": [_only(row, GUIDELINE) for row in study["guidelines"]],
             "annotators": [_annotator(row) for row in study["annotators"]],
         }

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, func, select, update
 from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import audit
+from plaudit.study.assignment import recount
 from plaudit.types import Messages, as_messages
 
 # Lists look at the newest judgments alone, so that a page costs the same in a large study.
@@ -88,18 +89,12 @@ def set_gold(db: Connection, comparison: int, answer: str, actor: str) -> None:
     """
     if answer not in ("", "a", "b", "tie"):
         raise DataError(f"gold is a, b or tie, found {answer!r}")
-    c, a = s.comparison.c, s.assignment.c
-    overlap = db.scalar(select(c.overlap).where(c.id == comparison))
-    if overlap is None:
+    this = s.comparison.c.id == comparison
+    values = {"gold": answer or None, "gold_since": time.time() if answer else None}
+    if not db.execute(update(s.comparison).where(this).values(**values)).rowcount:
         raise DataError(f"no comparison {comparison}")
     # Gold is asked by its own rate and holds no slots; what is gold no more has its own again.
-    values: Row = {"gold": answer or None, "gold_since": time.time(), "slots": 0}
-    if not answer:
-        taken = select(func.count()).where(
-            a.comparison == comparison, a.kind == "vote", a.state.in_(("leased", "done"))
-        )
-        values |= {"gold_since": None, "slots": overlap - (db.scalar(taken) or 0)}
-    db.execute(update(s.comparison).where(c.id == comparison).values(**values))
+    recount(db, this)
     verb = "make gold" if answer else "remove from gold"
     audit(db, actor, verb, comparison=comparison, answer=answer)
 

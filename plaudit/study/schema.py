@@ -1,9 +1,11 @@
 """The tables of a Study. Judgments and the audit are append-only: triggers refuse anything else.
 
     prompt ─< response ─< origin                 texts, once by content; who wrote them beside
-       └──< comparison ─< assignment          the question; who holds it, until when, which side
-                 └──────< judgment            the answer; an undo or edit supersedes it
+       ├──< comparison ─< assignment          the question; who holds it, until when, which side
+       │         └──────< judgment            the answer; an undo or edit supersedes it
+       └──< panel ─< ranking ─< judgment      K responses ranked at once; the pairs that follow
     annotator ── identity (erasable), session, invitation
+    rendering                                  the HTML of a text, by content; made once
 
 A comparison's responses are in canonical orientation: `response_a` has the smaller content hash, so
 the same two responses can never be two comparisons, whichever way round they come. What follows
@@ -31,6 +33,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -108,6 +111,18 @@ origin = Table(
     UniqueConstraint("response", "hash"),
 )
 
+# K responses to one prompt, to be ranked in one go. Its C(K,2) comparisons point to it; the one
+# with the smallest hash is asked in the name of all, the others have no slots of their own.
+panel = Table(
+    "panel",
+    metadata,
+    _key(),
+    Column("hash", String(32), nullable=False, unique=True),
+    _link("prompt", "prompt"),
+    Column("responses", JSON, nullable=False),  # ids, in the order of their hashes
+    _created(),
+)
+
 comparison = Table(
     "comparison",
     metadata,
@@ -128,6 +143,14 @@ comparison = Table(
     Column("group", Text, nullable=False),  # prompt group, for splits
     Column("columns", JSON, nullable=False),
     _created(),
+    # Asked no more, and in no figure or export; what was said of it stays stored.
+    Column("withdrawn_at", Float),
+    _link("replaces", "comparison", nullable=True),  # the version before an owner's edit
+    # A practice pair: its gold answer is explained to whoever begins; in no figure or export.
+    Column("explanation", Text),
+    # Drawn at random to be asked of several people: what agreement is measured on.
+    Column("agreement", Boolean, nullable=False, default=False, server_default=false()),
+    _link("panel", "panel", nullable=True),
 )
 # Spelled out in queries too: a partial index serves no query whose condition is a parameter.
 OPEN = text("comparison.slots > 0")
@@ -161,7 +184,18 @@ annotator = Table(
     Column("judged", Integer, nullable=False, default=0),  # votes given
     Column("preferences", JSON, nullable=False, default=dict),
     _created(),
+    # Taken out by an owner: the judgments stay stored, and count in no figure or export.
+    Column("excluded_at", Float),
+    # Held by a rule until an owner decides; `stop_reason` says which and why.
+    Column("stopped_at", Float),
+    Column("stop_reason", Text, nullable=False, default="", server_default=""),
+    Column("guideline_seen", Integer, nullable=False, default=0, server_default="0"),  # version
+    Column("consented_at", Float),
+    Column("device", String(64)),  # hash of the browser's token: one browser is one person
+    Column("return_hash", String(64)),  # of the personal return link's token
 )
+Index("ix_annotator_device", annotator.c.device)
+Index("uq_annotator_return_hash", annotator.c.return_hash, unique=True)
 
 identity = Table(
     "identity",
@@ -170,7 +204,11 @@ identity = Table(
     Column("name", Text, nullable=False),
     Column("email", String(254), unique=True),
     Column("password", Text),  # argon2
+    # Who they are to a platform that sent them, such as PROLIFIC_PID and its value.
+    Column("platform", Text),
+    Column("external_id", Text),
 )
+Index("uq_identity_platform", identity.c.platform, identity.c.external_id, unique=True)
 
 session = Table(
     "session",
@@ -189,6 +227,11 @@ invitation = Table(
     Column("uses", Integer, nullable=False),  # left
     Column("expires_at", Float, nullable=False),
     _created(),
+    # The way back in for this person, with a new password where they have an account.
+    _link("annotator", "annotator", nullable=True),
+    Column("needs_account", Boolean, nullable=False, default=False, server_default=false()),
+    # The query parameter that carries a platform's ID, such as PROLIFIC_PID.
+    Column("platform", Text),
 )
 
 assignment = Table(
@@ -209,6 +252,18 @@ _leased = "state = 'leased'"
 _partial("ix_assignment_leased", assignment.c.leased_until, assignment.c.id, _leased)
 _partial("ix_assignment_held", assignment.c.annotator, assignment.c.id, _leased)
 Index("ix_assignment_comparison", assignment.c.comparison)
+
+ranking = Table(
+    "ranking",
+    metadata,
+    _key(),
+    _link("panel", "panel"),
+    _link("annotator", "annotator"),
+    _link("assignment", "assignment", nullable=True),
+    Column("tiers", JSON, nullable=False),  # lists of response ids, the best first; ties share one
+    _created(),
+)
+Index("ix_ranking_panel", ranking.c.panel)
 
 judgment = Table(
     "judgment",
@@ -234,6 +289,9 @@ judgment = Table(
     _created(),
     # The probability that a is better, where data brought one; `answer` is its side.
     Column("p", Float),
+    # Answers to further questions: {"harmless": {"answer": "a", "strength": 2}}, canonical.
+    Column("criteria", JSON, nullable=False, default=dict, server_default="{}"),
+    _link("ranking", "ranking", nullable=True),  # the ranking that this pair follows from
     UniqueConstraint("supersedes"),
     CheckConstraint("kind IN ('vote', 'retest', 'imported', 'resolution')", name="kind"),
     CheckConstraint("answer IN ('a', 'b', 'tie', 'both_bad', 'skip', 'withdrawn')", name="answer"),
@@ -243,6 +301,14 @@ judgment = Table(
 Index("ix_judgment_comparison", judgment.c.comparison)
 Index("ix_judgment_assignment", judgment.c.assignment)
 Index("ix_judgment_annotator", judgment.c.annotator, judgment.c.id)
+
+rendering = Table(
+    "rendering",
+    metadata,
+    Column("hash", String(32), primary_key=True),  # of the messages and how they are shown
+    Column("version", Integer, nullable=False),  # of the renderer: an older one renders again
+    Column("messages", JSON, nullable=False),  # [{"role", "html"}, …]
+)
 
 audit = Table(
     "audit",
@@ -264,7 +330,8 @@ def _columns(table: Table) -> list[Column[Any]]:
     return [Column(column.name, column.type) for column in table.c]
 
 
-# Judgments that count: neither superseded nor withdrawn.
+# Judgments that count: neither superseded nor withdrawn, by nobody who was taken out, of a
+# comparison that is neither withdrawn nor for practice.
 standing = Table("standing", views, *_columns(judgment))
 
 # A comparison with its prompt and responses, and their sizes.
@@ -276,7 +343,11 @@ comparison_text = Table(
     *(Column(name, Integer) for name in ("a_characters", "b_characters", "a_words", "b_words")),
 )
 
-# One row: comparisons, gold ones, complete ones, and judgments remaining.
+# What a person said last of each comparison, whether it counts or not.
+latest = Table("latest", views, *_columns(judgment))
+
+# One row: comparisons, gold ones, complete ones, and judgments remaining. Withdrawn and practice
+# comparisons are none; a panel is one.
 progress = Table(
     "progress",
     views,

@@ -243,9 +243,7 @@ class Study:
 
 def settings_of(db: Connection) -> StudySettings:
     """The study's settings."""
-    values = dict(db.scalar(select(s.study.c.settings)) or {})
-    values["reasons"] = tuple(values.get("reasons", ()))
-    return StudySettings(**values)
+    return StudySettings.of(db.scalar(select(s.study.c.settings)) or {})
 
 
 def guideline_of(db: Connection) -> tuple[int, str]:
@@ -277,7 +275,7 @@ def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySett
         c = s.comparison
         step = after.overlap - before.overlap
         # Comparisons that were given an overlap of their own keep it.
-        same = update(c).where(c.c.overlap == before.overlap)
+        same = update(c).where(c.c.overlap == before.overlap, ~c.c.agreement)
         slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
         db.execute(same.values(overlap=after.overlap, slots=slots))
     audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})

@@ -200,7 +200,7 @@ def test_a_migrated_study_has_the_schema_of_a_new_one(where, monkeypatch):
         assert of_old.keys() == of_new.keys()
         for name in of_old:
             assert of_old[name] == of_new[name], name
-    assert not any(word in repr(found[0]) for word in ("repl", "turns", "reader", "'place'"))
+    assert not any(word in repr(found[0]) for word in ("reply", "turns", "reader", "'place'"))
 
 
 def described(engine):
