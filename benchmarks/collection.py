@@ -104,15 +104,15 @@ class Annotator:
                 "held": [item["token"] for item in self.items[1:]],
             }
             answer = await self.post("/api/votes", body, votes, errors)
-            if "number" in answer:
-                self.said.append(answer["number"])
+            if "token" in answer:
+                self.said.append(answer["token"])
             self.items = [*self.items[1:], *answer["items"]]
             if think:
                 await asyncio.sleep(random.uniform(0.5, 1.5) * think)
 
 
 async def load(base, link, count, seconds, rate):
-    """Both phases; figures of each, and the numbers of the acknowledged judgments."""
+    """Both phases; figures of each, and the tokens of the acknowledged judgments."""
     limits = httpx.Limits(max_connections=count, max_keepalive_connections=count)
     errors, figures = Counter(), {}
     async with httpx.AsyncClient(limits=limits, timeout=60) as client:
@@ -130,7 +130,7 @@ async def load(base, link, count, seconds, rate):
                 for name, times in (("vote", votes), ("next", nexts))
                 for q in (50, 95, 99)
             }
-    return figures, errors, [number for person in people for number in person.said]
+    return figures, errors, [token for person in people for token in person.said]
 
 
 def owner_page(base, link):
@@ -147,10 +147,13 @@ def owner_page(base, link):
 
 def check(study, said):
     """Lost and doubled votes."""
-    j = schema.judgment
+    j, a = schema.judgment.c, schema.assignment.c
+    query = select(a.token, j.comparison, j.annotator, j.kind).join(
+        schema.assignment, a.id == j.assignment
+    )
     with study.database.read() as db:
-        rows = db.execute(select(j.c.id, j.c.comparison, j.c.annotator, j.c.kind)).all()
-    stored = {row.id for row in rows}
+        rows = db.execute(query).all()
+    stored = {row.token for row in rows}
     pairs = Counter((row.comparison, row.annotator) for row in rows if row.kind == "vote")
     per_comparison = Counter(row.comparison for row in rows if row.kind == "vote")
     return {

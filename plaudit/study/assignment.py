@@ -13,10 +13,11 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, text, update
 
 from plaudit.config import StudySettings
 from plaudit.study import schema as s
@@ -32,11 +33,35 @@ _LOCK = (
     .where(s.annotator.c.id == bindparam("person"))
     .with_for_update()
 )
+# What an owner has withdrawn meanwhile is held no longer.
+_ASKED = ~(
+    select(s.comparison.c.id)
+    .where(s.comparison.c.id == s.assignment.c.comparison, s.comparison.c.withdrawn_at.is_not(None))
+    .exists()
+)
 _RENEW = (
     update(s.assignment)
-    .where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+    .where(s.assignment.c.annotator == bindparam("person"), s.LEASED, _ASKED)
     .values(leased_until=bindparam("until"))
     .returning(s.assignment.c.id)
+)
+# Their leases that others have found run out, and that can be held again.
+_LAPSED = (
+    select(s.assignment.c.id, s.assignment.c.comparison, s.assignment.c.kind, s.comparison.c.gold)
+    .join(s.comparison, s.comparison.c.id == s.assignment.c.comparison)
+    .where(
+        s.assignment.c.annotator == bindparam("person"),
+        text("assignment.state = 'expired'"),
+        s.comparison.c.withdrawn_at.is_(None),
+        or_(
+            s.assignment.c.kind == "retest",
+            s.comparison.c.gold.is_not(None),
+            s.comparison.c.slots > 0,
+        ),
+    )
+    .order_by(s.assignment.c.issued_at, s.assignment.c.id)
+    .limit(bindparam("count"))
+    .with_for_update(of=s.comparison, skip_locked=True)
 )
 _EXPIRE = (
     update(s.assignment)
@@ -99,6 +124,7 @@ class Assignment:
     prompt: Messages
     left: Messages
     right: Messages
+    columns: Mapping[str, Any]  # of the data, all of them
 
 
 def assign(
@@ -110,10 +136,11 @@ def assign(
     """
     now = time.time()
     start = lock(db, person)
-    expire(db, now)
     until = now + settings.lease_seconds
-    held = db.scalars(_RENEW, {"person": person.id, "until": until}).all()
-    for _ in range(len(held), count):
+    held = len(db.scalars(_RENEW, {"person": person.id, "until": until}).all())
+    expire(db, now)
+    held += _take_again(db, person, until, count - held)
+    for _ in range(held, count):
         if not _assign_one(db, person, start, settings, now):
             break
     return assignments(db, HELD, person=person.id)
@@ -168,6 +195,26 @@ def recount(db: Connection, *conditions: Any) -> None:
     db.execute(update(c).where(*conditions).values(slots=slots, reopened=opened))
 
 
+def _take_again(db: Connection, person: Person, until: float, count: int) -> int:
+    """Hold up to `count` of the person's lapsed leases again, the oldest first; returns how many.
+
+    Of whatever kind they are, and in the order they had: gold that stayed away, or came alone
+    when others have taken the rest, would be known for what it is.
+    """
+    if count <= 0:
+        return 0
+    lapsed = db.execute(_LAPSED, {"person": person.id, "count": count}).all()
+    if all(row.kind == "retest" or row.gold is not None for row in lapsed):
+        return 0
+    for row in lapsed:
+        a = s.assignment
+        again = update(a).where(a.c.id == row.id).values(state="leased", leased_until=until)
+        db.execute(again)
+        if row.kind == "vote" and row.gold is None:
+            db.execute(_TAKE, {"comparison": row.comparison})
+    return len(lapsed)
+
+
 # ------------------------------------------------------------------------------ one more
 
 
@@ -202,7 +249,8 @@ def _find_open(db: Connection, person: Person, start: int) -> Any:
 def _take_gold(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
     """A gold comparison that the person has not seen, from a random position on."""
     c = s.comparison
-    unseen = select(c.c.id).where(s.IS_GOLD, _UNSEEN).order_by(c.c.queue_position).limit(1)
+    asked = c.c.withdrawn_at.is_(None), c.c.explanation.is_(None)
+    unseen = select(c.c.id).where(s.IS_GOLD, _UNSEEN, *asked).order_by(c.c.queue_position).limit(1)
     from_here = unseen.where(c.c.queue_position >= _random.randrange(1 << 53))
     who = {"person": person.id}
     found = db.scalar(from_here, who) or db.scalar(unseen, who)
@@ -284,11 +332,14 @@ _SHOWN: Select[Any] = (
         _TEXT.prompt_messages,
         _TEXT.a_messages,
         _TEXT.b_messages,
+        _TEXT.columns,
     )
     .join(s.comparison_text, _TEXT.id == s.assignment.c.comparison)
     .order_by(s.assignment.c.issued_at, s.assignment.c.id)
 )
-HELD = _SHOWN.where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+HELD = _SHOWN.where(
+    s.assignment.c.annotator == bindparam("person"), s.LEASED, _TEXT.withdrawn_at.is_(None)
+)
 ONE = _SHOWN.where(s.assignment.c.token == bindparam("token"))
 
 
@@ -298,5 +349,6 @@ def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assig
     for row in db.execute(query, values):
         sides = as_messages(row.a_messages), as_messages(row.b_messages)
         left, right = sides if row.left == "a" else sides[::-1]
-        shown.append(Assignment(row.token, as_messages(row.prompt_messages), left, right))
+        prompt = as_messages(row.prompt_messages)
+        shown.append(Assignment(row.token, prompt, left, right, row.columns))
     return shown

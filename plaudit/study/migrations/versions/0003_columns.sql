@@ -5,6 +5,8 @@ REFERENCES comparison (id)
 
 ALTER TABLE comparison ADD COLUMN explanation TEXT
 
+ALTER TABLE comparison ADD COLUMN explained_left VARCHAR(1)
+
 ALTER TABLE comparison ADD COLUMN agreement BOOLEAN DEFAULT false NOT NULL
 
 ALTER TABLE comparison ADD COLUMN panel BIGINT CONSTRAINT fk_comparison_panel_panel
@@ -45,3 +47,5 @@ ALTER TABLE judgment ADD COLUMN criteria JSON DEFAULT '{}' NOT NULL
 
 ALTER TABLE judgment ADD COLUMN ranking BIGINT CONSTRAINT fk_judgment_ranking_ranking
 REFERENCES ranking (id)
+
+CREATE INDEX ix_assignment_expired ON assignment (annotator, id) WHERE state = 'expired'
