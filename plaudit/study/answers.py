@@ -21,7 +21,8 @@ from plaudit.config import StudySettings
 from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person, audit
-from plaudit.study.assignment import change_slots, lock
+from plaudit.study.assignment import change_slots
+from plaudit.study.next_comparison import lock
 from plaudit.study.notes import with_sides_swapped
 from plaudit.types import as_messages
 
