@@ -13,7 +13,7 @@ from plaudit.errors import UsageError, require
 if TYPE_CHECKING:
     from plaudit.study.ingest import Added
 
-COLLECT = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "nh3", "markdown_it")
+COLLECT = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "markdown_it")
 
 
 def add(

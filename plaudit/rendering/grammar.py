@@ -40,6 +40,7 @@ def grammar() -> MarkdownIt:
     markdown = _Markdown("commonmark", {"html": True, "maxNesting": DEEPEST + 20})
     markdown.inline = _Inline()
     markdown.configure("commonmark", {"html": True, "maxNesting": DEEPEST + 20})
+    markdown.options["store_labels"] = True
     markdown.enable(["table", "strikethrough"])
     footnote_plugin(markdown)
     also: RuleOptionsType = {"alt": ["paragraph", "reference"]}

@@ -242,6 +242,7 @@ class _Builder:
             self._add_written(frame, written)
             return
         self.markup += [frame.written, written]
+        node.written = frame.written, written
         self._add(element("div", node, class_="table") if node.tag == "table" else node)
 
     # -------------------------------------------------------------------------- in a line
@@ -282,7 +283,7 @@ class _Builder:
         address = str(token.attrGet("href") or "")
         allowed = allows("a", "href", address)
         self._links.append(("" if allowed else address, str(token.attrGet("title") or "")))
-        self.markup.append(address if allowed else "")
+        self.markup += [address if allowed else "", str(token.meta.get("label", ""))]
         self._open(link(address) if allowed else Element("span"))
 
     def _close_link(self) -> None:
@@ -299,7 +300,7 @@ class _Builder:
 
     def _image(self, token: Token) -> None:
         address = str(token.attrGet("src") or "")
-        self.markup += [address, token.content]
+        self.markup += [address, token.content, str(token.meta.get("label", ""))]
         self._add(*picture(address, token.content))
         self._title(str(token.attrGet("title") or ""))
 
@@ -334,8 +335,11 @@ def _flat(nodes: list[Node]) -> list[Node]:
     """The nodes without parts of tables and lists that have lost what they were in."""
     flat: list[Node] = []
     for node in nodes:
-        lost = isinstance(node, Element) and node.tag in PARENTS
-        flat += _flat(node.children) if isinstance(node, Element) and lost else [node]
+        if isinstance(node, Element) and node.tag in PARENTS:
+            opening, ending = node.written
+            flat += [*visible(opening), *_flat(node.children), *visible(ending)]
+        else:
+            flat.append(node)
     return flat
 
 

@@ -156,6 +156,8 @@ def _formula_from(state: StateBlock, line: int, last: int, begin: int, silent: b
         length += len(lines[-1])
     whole = "\n".join(lines)
     after = whole[found + len(closing) :]
+    if here == line and after.strip(" .,;:!"):  # with text after it, it stands in that text
+        return False
     doubled = opening == "$$" and "$" in (whole[2:3], after[:1])
     if doubled or not is_mathematics(whole[len(opening) : found], opening):
         return False

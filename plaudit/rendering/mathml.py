@@ -44,7 +44,7 @@ _SPACE = re.compile(
 )
 _UNITS = {"em": 1.0, "ex": 0.5, "mu": 1 / 18, "pt": 0.1, "px": 0.0625, "cm": 2.8, "mm": 0.28}
 _IN_SOURCE = re.compile(
-    r"\\(?:begin|end)\s*\{[a-zA-Z]+\*?\}(?:\s*\{[lcr|\s]*\}|\s*\[[tcb]\])?|\\[a-zA-Z]+"
+    r"\\(?:begin|end)\s*\{[a-zA-Z]+\*?\}(?:\s*\{[lcr|\s]*\}|\s*\[[tcb]\])?|\\hspace\{[-\d.]+em\}|\\[a-zA-Z]+"
 )
 _ENTITY = re.compile(r"&#x([0-9A-Fa-f]{1,6});")
 _SPACES = {

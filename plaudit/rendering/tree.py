@@ -87,11 +87,15 @@ class TooComplex(Exception):
 
 @dataclass(slots=True)
 class Element:
-    """An element: its tag, attributes and children, of which a `str` is text."""
+    """An element: its tag, attributes and children, of which a `str` is text.
+
+    `written` are the tags of one that a text itself has.
+    """
 
     tag: str
     attributes: dict[str, str] = field(default_factory=dict)
     children: list[Node] = field(default_factory=list)
+    written: tuple[str, str] = ("", "")
 
 
 Node = Element | str
