@@ -16,6 +16,7 @@ from plaudit.rendering.markdown import markdown
 from plaudit.rendering.plain import block, plain, too_complex
 from plaudit.rendering.tree import Element, Node, TooComplex, element, serialise
 
+IMAGES = ("image", "image_url", "input_image")  # types of content parts
 Stored = Mapping[str, Any]
 FOLDED = 600  # characters of a system prompt, a tool's result or a reasoning that stay unfolded
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
@@ -78,7 +79,7 @@ def _part(part: Stored, role: str, as_markdown: bool) -> list[Node]:
             return [block(code if pretty != text else plain(text), text=text)]
         as_markdown = as_markdown or role == "assistant"
         return [block(*(markdown(text) if as_markdown else [plain(text)]), text=text)]
-    if kind in ("image", "image_url", "input_image"):
+    if kind in IMAGES:
         return [element("p", *picture(address_of(part), str(part.get("alt") or "")))]
     return [element("p", f"[{kind}] (not shown)", class_="image")]
 

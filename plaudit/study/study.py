@@ -28,6 +28,7 @@ from plaudit.study.accounts import audit
 from plaudit.study.database import Database, open_database
 from plaudit.study.export import export
 from plaudit.study.export_files import Exported
+from plaudit.study.images import with_images
 from plaudit.study.ingest import Added, Question, add_batch, batches, questions
 from plaudit.study.renderings import Renderings
 from plaudit.study.restore import restore
@@ -125,14 +126,16 @@ class Study:
             restore(self.database, reading, str(data), self.settings.overlap, added, progress)
         else:
             overlap = self.settings.overlap if config.overlap is None else config.overlap
-            for batch in batches(questions(reading, config, added)):
+            slates = with_images(reading, data, added)
+            for batch in batches(questions(slates, config, added)):
                 self._add(batch, config, overlap, added)
                 if progress is not None:
                     progress(added.rows, added.rows)
             self.renderings.finish()
         if reading.bad:
             added.drop("unreadable", reading.bad)
-            added.problems = [str(problem) for problem in reading.problems[:3]]
+            added.rows += reading.bad
+        added.problems = [str(p) for p in (*reading.problems, *added.problems)][:3]
         added.format = reading.format
         counts = {"comparisons": added.comparisons, "known": added.known, "labels": added.labels}
         with self.database.write() as db:
