@@ -33,7 +33,7 @@ def mathematics(markdown: MarkdownIt) -> None:
     """Teach the grammar mathematics."""
     also: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     markdown.block.ruler.before("fence", "math_block", _block, also)
-    markdown.block.ruler.before("paragraph", "math_after_text", _after_text, {"alt": ["paragraph"]})
+    markdown.block.ruler.before("lheading", "math_after_text", _after_text, {"alt": ["paragraph"]})
     markdown.inline.ruler.before("escape", "math_inline", _inline)
 
 
