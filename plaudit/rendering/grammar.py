@@ -15,6 +15,7 @@ from markdown_it.parser_inline import ParserInline
 from markdown_it.ruler import RuleOptionsType
 from markdown_it.rules_block import StateBlock
 from markdown_it.rules_block.reference import reference
+from markdown_it.rules_block.table import escapedSplit, getLine, table
 from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.rules_inline.state_inline import Scanned
@@ -47,6 +48,7 @@ def grammar() -> MarkdownIt:
     markdown.block.ruler.at("footnote_def", _footnote_once, also)
     markdown.core.ruler.before("footnote_tail", "footnotes_unused", _keep_unused)
     markdown.block.ruler.at("reference", _shown_reference)
+    markdown.block.ruler.at("table", _whole_table, also)
     raw_html(markdown)
     mathematics(markdown)
     # Last, so that it stands before every other rule.
@@ -105,6 +107,28 @@ def _refuse_depth(state: StateBlock, _line: int, _last: int, _silent: bool) -> b
     if state.level > DEEPEST:
         raise TooComplex
     return False
+
+
+def _whole_table(state: StateBlock, line: int, last: int, silent: bool) -> bool:
+    """A table, with the cells that a row has beyond its head: CommonMark would drop them."""
+    before = len(state.tokens)
+    if not table(state, line, last, silent):
+        return False
+    tokens = state.tokens[before:]
+    columns = sum(token.type == "th_open" for token in tokens)
+    del state.tokens[before:]
+    here = line
+    for token in tokens:
+        if token.type == "tr_open" and token.map:
+            here = token.map[0]
+        elif token.type == "tr_close" and here > line:
+            for cell in escapedSplit(getLine(state, here).strip().strip("|"))[columns:]:
+                state.push("td_open", "td", 1)
+                words = state.push("inline", "", 0)
+                words.content, words.children = cell.strip(), []
+                state.push("td_close", "td", -1)
+        state.tokens.append(token)
+    return True
 
 
 def _footnote_once(state: StateBlock, line: int, last: int, silent: bool) -> bool:

@@ -114,6 +114,12 @@ def test_what_a_formula_says_is_no_markup():
     assert '<mspace width="4.00em">' in html
 
 
+def test_a_row_keeps_the_cells_beyond_the_head():
+    html = rendered("> | a | b |\n> |---|---|\n> | 1 | 2 | third | \\| four |\n> | 5 |\n\nafter")
+    assert html.count("<td") == 6
+    assert "third" in html
+
+
 def test_lists_show_the_numbers_that_were_written():
     html = rendered("3. a\n5. b\n7. c")
     assert [f'value="{n}"' in html for n in (3, 5, 7)] == [True, True, True]
