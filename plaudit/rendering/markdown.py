@@ -165,6 +165,10 @@ class _Builder:
     def _fence(self, token: Token) -> None:
         info = token.info.strip()
         language = info.split(None, 1)[0] if info else ""
+        if info == "math":
+            self.markup += [info, token.content]
+            self._add(mathml(token.content, display=True))
+            return
         body = element("code", *coloured(token.content, language))
         label = [element("div", *visible(info), class_="language")] if info else []
         self._add(*label, element("pre", body, dir="ltr"))

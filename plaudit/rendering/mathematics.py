@@ -24,6 +24,7 @@ _ENVIRONMENTS = (
 _BEGIN = re.compile(rf"\\begin\{{({'|'.join(_ENVIRONMENTS)})(\*?)\}}")
 _COMMAND = re.compile(r"\\[a-zA-Z]{2,}")
 _SIGN = re.compile(r"[\^=<>≤≥≠≈→]|_[\w{\\]")
+_SURE = re.compile(r"\\[a-zA-Z]{2,}|[\^_]")
 # A word in running text: three small letters that are no command's name.
 _WORD = re.compile(r"(?<![\\a-zA-Z])[A-Z]?[a-z]{3,}|[A-Z]{4,}")
 _MONEY = re.compile(r"[€£¥₹]")
@@ -74,9 +75,16 @@ def _closed(text: str, start: int, closing: str) -> int:
     """Where the closing mark stands, not escaped itself; -1 where it does not."""
     limit = start + LONGEST + len(closing)
     at = text.find(closing, start, limit)
-    while at >= 0 and _escaped(text, at):
+    while at >= 0 and (_escaped(text, at) or (closing == "$" and _in_braces(text, start, at))):
         at = text.find(closing, at + 1, limit)
     return at
+
+
+def _in_braces(text: str, start: int, at: int) -> bool:
+    """Whether a dollar stands in braces, as in \\text{if $x$ is even}."""
+    return text.count("{", start, at) - text.count("\\{", start, at) > (
+        text.count("}", start, at) - text.count("\\}", start, at)
+    )
 
 
 def _escaped(text: str, at: int) -> bool:
@@ -116,8 +124,15 @@ def _formula_end(text: str, at: int, opening: str, closing: str) -> int:
     before, after = text[at - 1 : at], text[end + len(closing) : end + len(closing) + 1]
     if opening == "$":
         # As pandoc: no blank inside the dollars, no digit after them; and no US$ before.
-        inside = text[start].isspace() or text[end - 1].isspace()
-        if inside or _alphanumeric(before) or (after.isascii() and after.isdigit()):
+        left, right = text[start].isspace(), text[end - 1].isspace()
+        spaced = (
+            left and right and _SURE.search(text, start, end) and not _WORD.search(text[start:end])
+        )
+        if (
+            ((left or right) and not spaced)
+            or _alphanumeric(before)
+            or (after.isascii() and after.isdigit())
+        ):
             return -1
     return -1 if opening in ("$", "$$") and "$" in (before, after) else end
 

@@ -46,6 +46,7 @@ _UNITS = {"em": 1.0, "ex": 0.5, "mu": 1 / 18, "pt": 0.1, "px": 0.0625, "cm": 2.8
 _IN_SOURCE = re.compile(
     r"\\(?:begin|end)\s*\{[a-zA-Z]+\*?\}(?:\s*\{[lcr|\s]*\}|\s*\[[tcb]\])?|\\hspace\{[-\d.]+em\}|\\[a-zA-Z]+"
 )
+_UNKNOWN = re.compile(r"\\[a-zA-Z]")  # a command that is shown by its name
 _ENTITY = re.compile(r"&#x([0-9A-Fa-f]{1,6});")
 _SPACES = {
     "negativethinmathspace": "-0.167em",
@@ -80,6 +81,8 @@ def _converted(latex: str, display: bool) -> Element | None:
     source = _prepared(latex, display)
     converted = convert_to_element(source, display="block" if display else "inline")
     row = _Walk(display).element(converted[0], 0, 0)
+    if _UNKNOWN.search("".join(texts([row]))):
+        return None
     written = Counter(filter(str.isalnum, normalize("NFKC", _IN_SOURCE.sub("", source))))
     shown = Counter(filter(str.isalnum, normalize("NFKC", "".join(texts([row])))))
     return row if written <= shown else None
@@ -88,6 +91,7 @@ def _converted(latex: str, display: bool) -> Element | None:
 def _prepared(latex: str, display: bool) -> str:
     """LaTeX with what the converter does not know put in terms that it does."""
     source = _MARKUP.sub(" ", _DIMENSION.sub(r"\\\\", latex))
+    source = re.sub(r"(\\begin\{[a-z]+\*?\})\[[tcb]\]", r"\1", source)
     source = re.sub(r"(?<!\\)((?:\\\\)*)%", r"\1\\%", source)  # no comment: nothing is hidden
     source = _SPACE.sub(_bounded_space, source)
     source = re.sub(r"\\(begin|end)\{(?:equation|eqnarray)\*?\}", _group, source)

@@ -14,7 +14,7 @@ from plaudit.rendering.code import coloured
 from plaudit.rendering.images import picture
 from plaudit.rendering.markdown import markdown
 from plaudit.rendering.plain import block, plain, too_complex
-from plaudit.rendering.tree import Element, Node, TooComplex, element, serialise
+from plaudit.rendering.tree import Element, Node, element, serialise
 
 IMAGES = ("image", "image_url", "input_image")  # types of content parts
 Stored = Mapping[str, Any]
@@ -36,7 +36,7 @@ def shown(messages: Sequence[Stored], prompt_format: str) -> list[dict[str, str]
 def _html(message: Stored, prompt_format: str) -> str:
     try:
         return serialise(_nodes(message, prompt_format == "markdown"))
-    except (TooComplex, ValueError, RecursionError):
+    except Exception:  # a text that any rule stumbles over is shown as it was written
         return too_complex(written(message))
 
 
@@ -48,7 +48,8 @@ def _nodes(message: Stored, as_markdown: bool) -> list[Node]:
         nodes.append(_folded("reasoning", "Reasoning", str(reasoning), body))
     for part in _parts(message):
         nodes += _part(part, role, as_markdown)
-    for call in fields.get("tool_calls") or ():
+    calls = fields.get("tool_calls") or []
+    for call in calls if isinstance(calls, list) else [calls]:
         nodes += _call(call)
     if role in ("system", "developer") and len(_text(message)) > FOLDED:
         return [_folded("system", f"{role.capitalize()} prompt", _text(message), nodes)]
@@ -122,7 +123,10 @@ def _folded(name: str, title: str, text: str, body: list[Node]) -> Element:
 def _json(value: Any) -> str:
     if isinstance(value, str):
         return indented(value)
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    try:
+        return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    except RecursionError:
+        return "[nested too deeply to be shown]"
 
 
 def indented(text: str) -> str:
@@ -170,5 +174,5 @@ def written(message: Stored) -> str:
             shown_address = address if len(address) <= 200 else f"{address[:60]}…"
             parts.append(f"[{part['type']}: {shown_address}]")
     if calls := message.get("tool_calls"):
-        parts.append(json.dumps(calls, indent=2, ensure_ascii=False, default=str))
+        parts.append(_json(calls))
     return "\n\n".join(part for part in parts if part)

@@ -6,6 +6,7 @@ that is too much for it, and started again for the next one.
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import queue
@@ -87,6 +88,8 @@ class Worker:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None or self._process.poll() is not None:
             self._stop()
+            if not sys.executable:
+                raise OSError("no Python to start the process that renders texts with")
             path = os.pathsep.join(place or os.getcwd() for place in sys.path)
             environment = os.environ | {"PYTHONPATH": path}
             self._process = subprocess.Popen(
@@ -151,8 +154,8 @@ def _too_complex(task: Task) -> Shown:
     for message in task.messages:
         content = message.get("content") or ""
         extra = {name: message[name] for name in message if name not in ("role", "content", "name")}
-        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
-        text += "\n\n" + json.dumps(extra, ensure_ascii=False) if extra else ""
+        text = content if isinstance(content, str) else str(content)
+        text += f"\n\n{extra}" if extra else ""
         shown.append({"role": str(message["role"]), "html": too_complex(text)})
     return shown
 
@@ -164,4 +167,14 @@ _sharing = threading.Lock()
 def shared_worker() -> Worker:
     """The worker of this process; a fork has its own."""
     with _sharing:
-        return _shared.setdefault(os.getpid(), Worker())
+        number = os.getpid()
+        if number not in _shared:
+            _shared[number] = Worker()
+            atexit.register(_end, number)
+        return _shared[number]
+
+
+def _end(number: int) -> None:
+    """End the worker with the process that has it, not with a fork of that."""
+    if os.getpid() == number:
+        _shared[number].close()

@@ -159,13 +159,13 @@ MATHEMATICS = [
     ("$$\\left( \\frac{a}{b} \\right)^n$$", "ab n"),
     ("$P(A \\mid B) = \\frac{P(B \\mid A)P(A)}{P(B)}$", "P A B P B A P A P B"),
     ("$\\{1, 2, 3\\}$ is a set", "1 2 3 is a set"),
-    ("\\(\\ce{H2O}\\) chemistry", "ceH2O chemistry"),
+    ("\\(\\ce{H2O}\\) chemistry", "ce H2O chemistry"),
     ("$\\hspace{9999999em}wide$", "wide"),
     ("$$\\begin{array}{c|c} 1 & 2 \\\\ \\hline 3 & 4 \\end{array}$$", "1234"),
     ("$\\begin{bmatrix} a & b \\end{bmatrix}$", "ab"),
     ("$$\\tag{1} x = y$$", "1 x y"),
     ("$$x = 1\\label{eq:one}$$", "x 1"),
-    ("$\\unknowncommand{z}$", "unknowncommandz"),
+    ("$\\unknowncommand{z}$", "unknowncommand z"),
 ]
 MONEY = [
     "It costs $5 here and $10 there.",
