@@ -51,6 +51,8 @@ def _nodes(message: Stored, as_markdown: bool) -> list[Node]:
     calls = fields.get("tool_calls") or []
     for call in calls if isinstance(calls, list) else [calls]:
         nodes += _call(call)
+    if not nodes:
+        return [element("p", "(empty)", class_="image")]
     if role in ("system", "developer") and len(_text(message)) > FOLDED:
         return [_folded("system", f"{role.capitalize()} prompt", _text(message), nodes)]
     if role == "tool":
