@@ -33,6 +33,7 @@ from plaudit.types import (
     as_messages,
     content_id,
     messages_id,
+    word_count,
 )
 
 BATCH = 500
@@ -367,7 +368,7 @@ def _text(messages: Messages) -> dict[str, Any]:
     return {
         "messages": stored_messages(messages),
         "characters": len(text),
-        "words": len(text.split()),
+        "words": word_count(text),
     }
 
 

@@ -22,14 +22,17 @@ from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings
 from plaudit.data import read
 from plaudit.data.readers.reader import response_messages
 from plaudit.errors import DataError, UsageError
+from plaudit.rendering.worker import Shown
 from plaudit.study import schema as s
 from plaudit.study.accounts import audit
 from plaudit.study.database import Database, open_database
 from plaudit.study.export import export
 from plaudit.study.export_files import Exported
+from plaudit.study.images import with_images
 from plaudit.study.ingest import Added, Question, add_batch, batches, questions
+from plaudit.study.renderings import Renderings
 from plaudit.study.restore import restore
-from plaudit.types import Comparison, Judgment, Origin, Slate, Source, as_messages
+from plaudit.types import Comparison, Judgment, Messages, Origin, Slate, Source, as_messages
 
 Progress = Callable[[int, int], None]
 
@@ -54,6 +57,7 @@ class Study:
         _refuse_unknown(settings)
         first = StudySettings(**settings)
         self.database: Database = open_database(self.where, create)
+        self.renderings = Renderings(self.database)
         self.database.transact(lambda db: _begin(db, first))
         if settings:
             self.change(**settings)
@@ -66,6 +70,7 @@ class Study:
 
     def close(self) -> None:
         """Close the connections; what was acknowledged is on disk already."""
+        self.renderings.close()
         self.database.close()
 
     # ------------------------------------------------------------------------- settings
@@ -121,13 +126,16 @@ class Study:
             restore(self.database, reading, str(data), self.settings.overlap, added, progress)
         else:
             overlap = self.settings.overlap if config.overlap is None else config.overlap
-            for batch in batches(questions(reading, config, added)):
+            slates = with_images(reading, data, added)
+            for batch in batches(questions(slates, config, added)):
                 self._add(batch, config, overlap, added)
                 if progress is not None:
                     progress(added.rows, added.rows)
+            self.renderings.finish()
         if reading.bad:
             added.drop("unreadable", reading.bad)
-            added.problems = [str(problem) for problem in reading.problems[:3]]
+            added.rows += reading.bad
+        added.problems = [str(p) for p in (*reading.problems, *added.problems)][:3]
         added.format = reading.format
         counts = {"comparisons": added.comparisons, "known": added.known, "labels": added.labels}
         with self.database.write() as db:
@@ -176,6 +184,7 @@ class Study:
         if not batch:
             raise DataError(f"nothing to compare: {', '.join(added.dropped)}")
         self._add(batch, config, self.settings.overlap if overlap is None else overlap, added)
+        self.renderings.finish()
         return [question.hash for question in batch]
 
     def _add(
@@ -183,6 +192,8 @@ class Study:
     ) -> None:
         transact, seen = self.database.transact, added.seen
         added.merge(transact(lambda db: add_batch(db, batch, config, overlap, seen)))
+        texts = (text for q in batch for text in (q.prompt, q.a, q.b))
+        self.renderings.begin(texts, self.settings.prompt_format)
 
     # -------------------------------------------------------------------------- reading
 
@@ -193,6 +204,10 @@ class Study:
         with self.database.read() as db:
             for prompt, a, b in db.execution_options(yield_per=1000).execute(query):
                 yield Comparison(as_messages(prompt), as_messages(a), as_messages(b))
+
+    def shown(self, texts: Sequence[Messages]) -> list[Shown]:
+        """[{"role", "html"}] of each message of each text, as annotators see it."""
+        return self.renderings.shown(texts, self.settings.prompt_format)
 
     def judgments(self) -> Iterator[Judgment]:
         """Every judgment that counts, retests apart: neither superseded nor withdrawn."""

@@ -22,7 +22,6 @@ from plaudit.study.accounts import ROLES, erase, set_active
 from plaudit.study.answers import resolve
 from plaudit.study.study import guideline_of, settings_of
 from plaudit.study_app.context import AppState, Owner, Session, allowed, state_of, writes
-from plaudit.study_app.rendering import render_messages
 from plaudit.web.headers import root_of
 
 router = APIRouter(prefix="/owner")
@@ -54,8 +53,8 @@ def _disagreements(db: Connection, state: AppState, me: Session, page: int) -> V
     waiting = review.unresolved(db, state.updater.overview.queue)
     shown = waiting[page * ON_PAGE : (page + 1) * ON_PAGE]
     return {
-        "cards": [_card(review.card(db, comparison)) for comparison in shown],
-        "reports": [_card(card) for card in review.reported(db, ON_PAGE)],
+        "cards": [_card(state, review.card(db, comparison)) for comparison in shown],
+        "reports": [_card(state, card) for card in review.reported(db, ON_PAGE)],
         "more": len(waiting) > (page + 1) * ON_PAGE,
     }
 
@@ -64,8 +63,8 @@ def _gold(db: Connection, state: AppState, me: Session, page: int) -> Values:
     total, shown = review.gold(db, page * ON_PAGE, ON_PAGE)
     return {
         "total": total,
-        "cards": [_card(review.card(db, comparison)) for comparison in shown],
-        "candidates": [_card(review.card(db, key)) for key in review.gold_candidates(db)],
+        "cards": [_card(state, review.card(db, comparison)) for comparison in shown],
+        "candidates": [_card(state, review.card(db, key)) for key in review.gold_candidates(db)],
         "more": total > (page + 1) * ON_PAGE,
     }
 
@@ -84,8 +83,10 @@ def _setup(db: Connection, state: AppState, me: Session, page: int) -> Values:
     }
 
 
-def _card(card: Values) -> Values:
-    return card | {name: render_messages(card[name]) for name in ("prompt", "a", "b")}
+def _card(state: AppState, card: Values) -> Values:
+    names = ("prompt", "a", "b")
+    html = state.study.shown([card[name] for name in names])
+    return card | dict(zip(names, html, strict=True))
 
 
 @dataclass(frozen=True)
