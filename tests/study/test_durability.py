@@ -41,7 +41,7 @@ def start(target, port):
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(10, marks=pytest.mark.slow)])
 def test_no_acknowledged_vote_is_lost_or_doubled(where, kills):
     target = where()
-    with Study(target, gold_rate=0, retest_rate=0) as study:
+    with Study(target, gold_rate=0, agreement_share=0, retest_rate=0) as study:
         fill(study, 3000)
         token = study.database.transact(lambda db: invite(db, "annotator", "test", 8))
     port = free_port()
