@@ -351,6 +351,13 @@ class ExportConfig:
             )
         if self.format == "raw" and (self.excluded or self.keep):
             raise UsageError("--format raw has everything: it takes neither --excluded nor --keep")
+        if self.format in ("raw", "csv") and (
+            self.test_share or self.min_votes > 1 or self.aggregate != "auto"
+        ):
+            raise UsageError(
+                f"--format {self.format} writes single judgments: --test-share, --min-votes and "
+                "--aggregate are for the other formats"
+            )
         if not 0 <= self.test_share < 1:
             raise UsageError(f"--test-share must lie in [0, 1), found {self.test_share}")
         if self.min_votes < 1:

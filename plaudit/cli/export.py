@@ -110,24 +110,26 @@ def _lines(output: str, done: Exported) -> Iterator[Any]:
 
 def _model_lines(results: ModelResults) -> Iterator[Any]:
     """The table of models, best first."""
-    table = Table(title="Which model is better (95 % intervals by prompt)", title_justify="left")
-    names = ("model", "win rate", "score", "at equal length", "won : lost", "ties", "both bad")
-    for name in (*names, "judgments"):
-        table.add_column(name, justify="left" if name == "model" else "right")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    names = ("win rate", "score", "at equal length", "won:lost:tied", "both bad")
+    table.add_column("model", overflow="fold", min_width=10)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
     for one in results.models:
         table.add_row(
             visible(one.model),
             _interval(one.win_rate, 100, 0, " %"),
             _interval(one.score, 1, 2),
             _interval(one.adjusted, 1, 2),
-            f"{one.wins:g} : {one.losses:g}",
-            f"{one.ties:,}",
+            f"{one.wins:g}:{one.losses:g}:{one.ties}",
             f"{one.both_bad:,}",
-            f"{one.judgments:,} on {one.comparisons:,}",
         )
+    yield (
+        f"Which model is better ({results.judgments:,} judgments of {results.comparisons:,} "
+        "comparisons; 95 % intervals by prompt; scores in log odds):"
+    )
     yield table
-    if results.sentence:
-        yield results.sentence
+    yield results.sentence
     if results.unknown:
         yield f"not in the table: {results.unknown:,} judgments of a response of unknown model"
     if results.same:

@@ -71,7 +71,7 @@ class ModelResults:
             clear = all(best.score.low > other.score.high for other in known[1:])
             found = f"{best.model} is ahead of {len(known) - 1} others"
             found += f", with a win rate of {_percent(best.win_rate)}"
-        doubt = "" if clear else "; not a clear result: chance explains it too"
+        doubt = "" if clear else "; no clear winner: the difference may be chance"
         if len({each.linked for each in known}) > 1:
             doubt += "; some models were never compared with some others, even indirectly"
         return found + doubt

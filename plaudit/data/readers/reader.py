@@ -158,12 +158,11 @@ class Fields:
         own = None if "columns" in self.roles else nested(self.row)
         if own is not None:
             self.roles["columns"] = "columns"
+            self.roles |= {name: "model" for name in ORIGIN_COLUMNS if self.row.get(name)}
         found = {
             name: value
             for name, value in self.row.items()
-            if name not in self.roles
-            and isinstance(value, (str, int, float, bool))
-            and (own is None or name not in ORIGIN_COLUMNS)
+            if name not in self.roles and isinstance(value, (str, int, float, bool))
         }
         for name, value in (own or NOTHING).items():  # of plaudit's own export
             found[f"{name} (columns)" if name in found else name] = value

@@ -61,18 +61,22 @@ def read(fields: Fields, source: Source) -> Slate:
     row = {name: _plain(value) for name, value in fields.row.items()}
     counted = [_judgment(each) for each in row["judgments"]]
     counted = [j for j in counted if j["kind"] == "resolution"] or counted
-    for name in (*FIELDS, "judgments"):
-        fields.get(name)
-    own = Fields(
-        {name: row.get(name) for name in ("group", "model_a", "model_b")}
-        | {"tools": json_value(row["tools"], "tools") if row.get("tools") else None}
-        | {"columns": {k[len(DATA) :]: row[k] for k in row if k.startswith(DATA) and row[k] != ""}}
-    )
-    fields.roles |= {name: "columns" for name in row if name.startswith(DATA)}
-    return own.slate(
+    texts = {"prompt": "prompt", "response_a": "response a", "response_b": "response b"}
+    fields.row = {  # as the other exports have it
+        **{name: _messages(row.get(name), role) for name, role in texts.items()},
+        **{name: row.get(name) for name in ("group", "model_a", "model_b")},
+        "tools": json_value(row["tools"], "tools") if row.get("tools") else None,
+        "columns": {k[len(DATA) :]: row[k] for k in row if k.startswith(DATA) and row[k] != ""},
+        "judgments": row["judgments"],
+    }
+    fields.get("judgments")
+    return fields.slate(
         source,
-        prompt_messages(_messages(row.get("prompt"), "prompt")),
-        [response_messages(_messages(row.get(f"response_{s}"), "response")) for s in "ab"],
+        prompt_messages(fields.need("prompt")),
+        [
+            response_messages(fields.need(texts[name], name))
+            for name in ("response_a", "response_b")
+        ],
         once=False,
         **said(counted),
     )
