@@ -16,7 +16,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, case, exists, func, insert, select, update
 
 from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings
 from plaudit.data import read
@@ -61,8 +61,15 @@ class Study:
     def __enter__(self) -> Study:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and self.database.made and self._untouched():
+            self.database.unmake()  # a typing error leaves no empty study behind
         self.close()
+
+    def _untouched(self) -> bool:
+        with self.database.read() as db:
+            used = (select(exists(select(t))) for t in (s.comparison, s.annotator, s.audit))
+            return not any(map(db.scalar, used))
 
     def close(self) -> None:
         """Close the connections; what was acknowledged is on disk already."""
@@ -118,7 +125,9 @@ class Study:
         reading = read(str(data), **config.reading())
         added = Added()
         if reading.format == "study":
-            restore(self.database, reading, str(data), self.settings.overlap, added, progress)
+            restore(
+                self.database, reading, str(data), self.settings.overlap, added, progress, actor
+            )
         else:
             overlap = self.settings.overlap if config.overlap is None else config.overlap
             for batch in batches(questions(reading, config, added)):
@@ -127,7 +136,7 @@ class Study:
                     progress(added.rows, added.rows)
         if reading.bad:
             added.drop("unreadable", reading.bad)
-            added.problems = [str(problem) for problem in reading.problems[:3]]
+            added.problems += [str(problem) for problem in reading.problems[:3]]
         added.format = reading.format
         counts = {"comparisons": added.comparisons, "known": added.known, "labels": added.labels}
         with self.database.write() as db:
