@@ -204,7 +204,7 @@ async def admit(request: Request) -> AsyncIterator[int]:
 
     Raises 401, 403 and 429, and of uploads 409 beside another one and 507 without room for it.
     """
-    path = request.url.path.removeprefix(root_of(request))
+    path = request.scope["path"].removeprefix(root_of(request))  # as it is routed
     if path.startswith(STRANGERS):
         yield LARGEST_FORM
         return
