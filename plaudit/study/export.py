@@ -26,7 +26,7 @@ from plaudit.study import schema as s
 from plaudit.study.aggregates import Aggregates, aggregate
 from plaudit.study.database import Database
 from plaudit.study.export_files import WRITERS, Exported, Row, replace_files, write_card
-from plaudit.study.ingest import IN_ORDER
+from plaudit.study.next_comparison import IN_ORDER
 from plaudit.types import Conversation, Message, Pair, Source, as_messages
 from plaudit.version import __version__
 

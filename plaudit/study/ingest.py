@@ -23,6 +23,7 @@ from plaudit.config import AddConfig
 from plaudit.study import schema as s
 from plaudit.study.accounts import IMPORTED, new_annotator
 from plaudit.study.database import upsert
+from plaudit.study.next_comparison import IN_ORDER
 from plaudit.study.privacy import MODELS, PII, find, mask
 from plaudit.types import (
     Messages,
@@ -36,7 +37,6 @@ from plaudit.types import (
 
 BATCH = 500
 MOST_VOTES = 1000  # rows of one comparison; more are imported as their share
-IN_ORDER = 1 << 40  # queue positions below are asked in order, those above in a random one
 
 
 @dataclass

@@ -287,6 +287,7 @@ def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySett
         same = update(c).where(c.c.overlap == before.overlap, ~c.c.agreement)
         slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
         db.execute(same.values(overlap=after.overlap, slots=slots))
+        db.execute(update(s.annotator).values(searched_to=0))  # what they had seen is open again
     audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})
     return after
 

@@ -93,7 +93,7 @@ def _to_sign_in(request: Request) -> Response:
     if "hx-request" in request.headers:  # the whole page goes there, not a part of it
         return Response(status_code=401, headers={"hx-redirect": target})
     if request.method == "GET":
-        target += f"?next={quote(request.scope["path"].removeprefix(root_of(request)))}"
+        target += f"?next={quote(request.scope['path'].removeprefix(root_of(request)))}"
     return RedirectResponse(target, 303)
 
 
