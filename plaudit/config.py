@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_network
 from typing import Any, Literal
 
 from plaudit.errors import UsageError
@@ -309,8 +310,27 @@ class CollectConfig:
     """Path under which a reverse proxy shows the app, such as /judging."""
     https: bool = False
     """People reach the app by https (through a proxy): cookies are then sent by https only."""
+    host_name: tuple[str, ...] = ()
+    """Names by which people reach the app, such as judging.example.org, beside the loopback names
+    and the address it listens on; requests for any other name are refused."""
+    trusted_proxy: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies, whose X-Forwarded headers are believed."""
 
     def __post_init__(self) -> None:
+        for proxy in self.trusted_proxy:
+            try:
+                ip_network(proxy, strict=False)
+            except ValueError as error:
+                raise UsageError(
+                    f"--trusted-proxy takes addresses or networks, such as 10.0.0.5 or "
+                    f"10.0.0.0/24, found {proxy!r}"
+                ) from error
+        for name in self.host_name:
+            if not name or any(letter in name for letter in " /@?#") or name.count(":") == 1:
+                raise UsageError(
+                    f"--host-name takes names without scheme and port, such as "
+                    f"judging.example.org, found {name!r}"
+                )
         if not 0 <= self.port < 65536:
             raise UsageError(f"--port must lie in 0 to 65535, found {self.port}")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):

@@ -16,7 +16,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, case, exists, func, insert, select, update
 
 from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings, known_names
 from plaudit.data import read
@@ -78,8 +78,15 @@ class Study:
     def __enter__(self) -> Study:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and self.database.made and self._untouched():
+            self.database.unmake()  # a typing error leaves no empty study behind
         self.close()
+
+    def _untouched(self) -> bool:
+        with self.database.read() as db:
+            used = (select(exists(select(t))) for t in (s.comparison, s.annotator, s.audit))
+            return not any(map(db.scalar, used))
 
     def close(self) -> None:
         """Close the connections; what was acknowledged is on disk already."""
@@ -137,7 +144,9 @@ class Study:
         config, added.names = self._surveyed(str(data), config)
         reading = read(str(data), **config.reading())
         if reading.format == "study":
-            restore(self.database, reading, str(data), self.settings.overlap, added, progress)
+            restore(
+                self.database, reading, str(data), self.settings.overlap, added, progress, actor
+            )
         else:
             overlap = self.settings.overlap if config.overlap is None else config.overlap
             slates = with_images(reading, data, added)
