@@ -220,6 +220,12 @@ def person_of(db: Connection, token: str) -> Person | None:
 # -------------------------------------------------------------------------------- owners
 
 
+def lock_owners(db: Connection) -> None:
+    """One decision about owners at a time: two of them must not remove each other."""
+    a = s.annotator.c
+    db.execute(select(a.id).where(a.role == "owner").order_by(a.id).with_for_update())
+
+
 def owners(db: Connection) -> int:
     """How many active owners can come in: by a password, or by a session that lasts."""
     a = s.annotator
@@ -240,6 +246,7 @@ def set_active(db: Connection, annotator: int, active: bool, actor: str) -> None
 
     Raises DataError on an unknown person, or when no owner would be left.
     """
+    lock_owners(db)
     name = _pseudonym(db, annotator)
     db.execute(update(s.annotator).where(s.annotator.c.id == annotator).values(active=active))
     if not active:

@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
 
 from plaudit.config import StudySettings
+from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person
 from plaudit.study.database import upsert
@@ -29,7 +30,7 @@ _random = random.SystemRandom()
 # Statements of every vote are built once: building one costs more than running it.
 _LOCK = (
     select(s.annotator.c.queue_position)
-    .where(s.annotator.c.id == bindparam("person"))
+    .where(s.annotator.c.id == bindparam("person"), s.annotator.c.excluded_at.is_(None))
     .with_for_update()
 )
 _RENEW = (
@@ -90,6 +91,13 @@ _MOVE_ON = (
     .values(queue_position=bindparam("to"))
 )
 
+# Gold is asked by a rate of its own, practice before the start, the withdrawn not at all.
+_HAS_NO_SLOTS = or_(
+    s.comparison.c.gold.is_not(None),
+    s.comparison.c.withdrawn_at.is_not(None),
+    s.comparison.c.explanation.is_not(None),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -122,9 +130,13 @@ def assign(
 def lock(db: Connection, person: Person) -> int:
     """One transaction of a person at a time: two tabs must not take two slots at once.
 
-    Returns the queue position from which the person's search continues.
+    Returns the queue position from which the person's search continues. Raises DataError when an
+    owner has taken the person out at this moment.
     """
-    return int(db.execute(_LOCK, {"person": person.id}).scalar_one())
+    position = db.execute(_LOCK, {"person": person.id}).scalar_one_or_none()
+    if position is None:
+        raise DataError("an owner of this study has ended your work here")
+    return int(position)
 
 
 def expire(db: Connection, now: float) -> int:
@@ -137,12 +149,12 @@ def expire(db: Connection, now: float) -> int:
 
 
 def change_slots(db: Connection, comparison: int, change: int) -> None:
-    """Take or give back slots of a comparison; gold has none."""
+    """Take or give back slots of a comparison; what is never asked of the queue has none."""
     c = s.comparison
     values: dict[str, Any] = {"slots": c.c.slots + change}
     if change > 0:
         values["reopened"] = True
-    db.execute(update(c).where(c.c.id == comparison, c.c.gold.is_(None)).values(**values))
+    db.execute(update(c).where(c.c.id == comparison, ~_HAS_NO_SLOTS).values(**values))
 
 
 def recount(db: Connection, *conditions: Any) -> None:
@@ -162,8 +174,7 @@ def recount(db: Connection, *conditions: Any) -> None:
         )
         .scalar_subquery()
     )
-    never = or_(c.c.gold.is_not(None), c.c.withdrawn_at.is_not(None), c.c.explanation.is_not(None))
-    slots = case((never, 0), else_=c.c.overlap - taken)
+    slots = case((_HAS_NO_SLOTS, 0), else_=c.c.overlap - taken)
     opened = and_(slots > 0, or_(c.c.slots <= 0, c.c.reopened))
     db.execute(update(c).where(*conditions).values(slots=slots, reopened=opened))
 

@@ -24,7 +24,7 @@ from plaudit.study import schema as s
 from plaudit.study.quality import OverviewUpdater
 from plaudit.study.study import Study
 from plaudit.study_app.context import AppState, state_of
-from plaudit.study_app.pages import judge, owner, setup, sign_in
+from plaudit.study_app.pages import judge, owner, sign_in
 from plaudit.study_app.rendering import render_markdown
 from plaudit.web.errors import add_error_handlers
 from plaudit.web.headers import SecurityHeaders, UnderPath
@@ -75,7 +75,7 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(UnderPath, root=config.root_path)
     app.mount("/static", _Static(directory=STATIC), name="static")
-    for module in (sign_in, judge, owner, setup):
+    for module in (sign_in, judge, owner):
         app.include_router(module.router)
     add_error_handlers(app, _error_page)
     return app
@@ -109,5 +109,5 @@ def _templates() -> Environment:
         "date": lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "ago": lambda at: f"{max(0.0, time.time() - at):.0f} s ago",
     }
-    environment.globals["pages"] = owner.PAGES
+    environment.globals["sections"] = owner.SECTIONS
     return environment
