@@ -137,7 +137,8 @@ def _flags(
 def _gold_flag(gold: Interval, settings: StudySettings) -> str:
     if not gold.n or not below_floor(gold, settings.gold_floor):
         return ""
-    interval = f"{gold.value:.0%} [{gold.low:.0%}, {gold.high:.0%}]".replace("%", " %")
+    value, low, high = (100 * share for share in gold[:3])
+    interval = f"{value:.0f} % [{low:.0f}, {high:.0f}]"
     return f"gold accuracy {interval} of {gold.n:,}, below {100 * settings.gold_floor:.0f} %"
 
 

@@ -55,7 +55,7 @@ class Overview:
     disagreements: int = 0
     resolved: int = 0
     problems: int = 0  # comparisons that people skipped or reported, for an owner to look at
-    stuck: int = 0  # those skipped by everyone who could be asked
+    stuck: int = 0  # open ones of those, which nobody is left to judge
     silent: bool = False  # judgments came in the last day, none in the last hour
     sampled: bool = False
 

@@ -200,21 +200,24 @@ _UNASKED = (
     select(s.annotator.c.id)
     .where(
         _ASKABLE,
-        ~exists().where(
+        ~exists()
+        .where(
             s.assignment.c.annotator == s.annotator.c.id,
             s.assignment.c.comparison == _c.id,
             s.assignment.c.kind == "vote",
             s.assignment.c.state != "expired",
-        ),
+        )
+        .correlate(s.annotator, s.comparison),
     )
+    .correlate(s.comparison)
     .exists()
 )
 _STUCK = and_(_c.slots > 0, ~_UNASKED)
 
 
 def problem_counts(db: Connection) -> dict[str, int]:
-    """`problems`: how many comparisons wait in the queue; `stuck`: open ones of them that
-    everyone has skipped who could be asked, and that would wait for ever."""
+    """`problems`: how many comparisons wait in the queue; `stuck`: open ones of them that nobody
+    is left to judge, and that would wait for ever."""
     waiting = _PROBLEMS.subquery().c.comparison
     query = select(func.count(), func.sum(case((_STUCK, 1), else_=0)))
     row = db.execute(query.join_from(waiting.table, s.comparison, _c.id == waiting)).one()

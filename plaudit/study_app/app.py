@@ -104,7 +104,7 @@ def _templates() -> Environment:
     )
     environment.filters |= {
         "markdown": render_markdown,
-        "percent": lambda value: "–" if value != value else f"{value:.0%}",
+        "percent": lambda value: "–" if value != value else f"{100 * value:.0f} %",
         "number": lambda value: f"{value:,}",
         "date": lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "ago": lambda at: f"{max(0.0, time.time() - at):.0f} s ago",

@@ -181,9 +181,21 @@ def test_a_skip_that_came_while_the_owner_was_looking_is_not_kept_with_the_rest(
 
 
 def test_what_everybody_skips_is_said_and_does_not_wait_for_ever(study):
+    fill(study, 4, overlap=2)
+    first, second = person(study), person(study)
+    skip(study, first)
+    judge(study, second, "left", 4)  # has judged all the others, and this one
+    judge(study, first, "left", 2)
+    assert read(study, review.problem_counts) == {"problems": 1, "stuck": 1}
+    person(study)  # somebody new can be asked
+    assert read(study, review.problem_counts) == {"problems": 1, "stuck": 0}
+
+
+def test_what_two_people_skip_has_nobody_left(study):
     fill(study, 2)
     first, second = person(study), person(study)
     number = skip(study, first)
+    judge(study, first, "left", 1)
     assert read(study, review.problem_counts) == {"problems": 1, "stuck": 0}
     with study.database.write() as db:  # the queue is random: have the second skip the same
         db.execute(update(schema.comparison).where(C.id != number).values(slots=0))

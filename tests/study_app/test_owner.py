@@ -81,7 +81,7 @@ def test_the_owner_adds_a_file_invites_and_exports(sqlite_study):
 
 def form_of(browser, group):
     """The fields of a settings form as a browser would send them."""
-    text = page(browser, "/settings")
+    text = page(browser, f"/settings?part={group}")
     form = re.search(rf'<form[^>]* id="{group}".*?</form>', text, re.S)[0]
     found = {}
     for tag in re.findall(r"<input[^>]*>", form):
@@ -126,7 +126,7 @@ def test_a_form_saved_as_it_came_changes_nothing(study, owner, group):
 
 def test_settings_are_written_as_people_write_them(study, owner):
     study.change(gold_rate=0.04)
-    text = page(owner, "/settings")
+    text = page(owner, "/settings?part=amount") + page(owner, "/settings?part=checks")
     assert 'name="lease_seconds" inputmode="decimal" value="15"' in text
     assert 'name="gold_rate" inputmode="decimal" value="4"' in text
     assert "15.0" not in text
@@ -185,6 +185,11 @@ def test_two_tabs_do_not_undo_each_other_and_a_true_conflict_is_said(study, owne
     assert (
         "Saved" in save(owner, "amount", second, overlap="3", quota="50").text
     )  # the same is none
+
+
+def test_settings_that_are_not_there_are_said(owner):
+    assert owner.client.get("/owner/settings?part=odd").status_code == 404
+    assert owner.form("/owner/settings/odd", {}).status_code == 404
 
 
 def test_a_form_after_a_save_knows_what_was_saved(owner):

@@ -8,10 +8,14 @@ from plaudit.study_app.pages.page import Values, Visit
 
 def progress(visit: Visit) -> Values:
     overview = visit.state.updater.overview
-    names = {person["id"]: person for person in people.people(visit.db)}
+    working = {
+        person["id"]: person["pseudonym"]
+        for person in people.people(visit.db)
+        if person["stopped_at"] is None and person["excluded_at"] is None
+    }
     flagged = [
-        (names[facts.id]["pseudonym"], facts.flags)
+        (working[facts.id], facts.flags)
         for facts in overview.annotators
-        if facts.flags and facts.id in names and names[facts.id]["stopped_at"] is None
+        if facts.flags and facts.id in working
     ]
     return {"stopped": people.stopped(visit.db), "flagged": flagged}

@@ -280,8 +280,15 @@ GROUPS = (
 
 def settings(visit: Visit) -> Values:
     values = asdict(settings_of(visit.db))
-    known = browse.known_columns(visit.db)
-    return {"groups": [_shown(group, values, known) for group in GROUPS]}
+    group = _group(visit.parameters.get("part", GROUPS[0].name))
+    return {"groups": GROUPS, "shown": _shown(group, values, browse.known_columns(visit.db))}
+
+
+def _group(name: str) -> Group:
+    group = next((group for group in GROUPS if group.name == name), None)
+    if group is None:
+        raise HTTPException(404, f"no settings {name!r:.40}")
+    return group
 
 
 def _shown(group: Group, values: Mapping[str, Any], columns: Sequence[str]) -> Values:
@@ -314,9 +321,7 @@ def change_settings(
 ) -> Response:
     """Write what was changed on the form of a group. Raises Conflict when another change of the
     same setting came between."""
-    group = next((group for group in GROUPS if group.name == name), None)
-    if group is None:
-        raise HTTPException(404, f"no settings {name!r:.40}")
+    group = _group(name)
     changes, seen = _changes(group, form)
     study = state_of(request).study
     after = asdict(study.change(me.person.pseudonym, seen=seen, **changes))
