@@ -17,7 +17,8 @@ from sqlalchemy.exc import IntegrityError
 from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person, audit
-from plaudit.study.assignment import change_slots, lock
+from plaudit.study.assignment import change_slots
+from plaudit.study.next_comparison import lock
 from plaudit.types import as_messages
 
 ANSWERS = ("left", "right", "tie", "both_bad", "skip")

@@ -16,23 +16,28 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 
 from plaudit.config import StudySettings
-from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person
-from plaudit.study.database import upsert
+from plaudit.study.next_comparison import Place, find_gold, find_open, lock
 from plaudit.types import Messages, as_messages
 
 _random = random.SystemRandom()
 
 # Statements of every vote are built once: building one costs more than running it.
-_LOCK = (
-    select(s.annotator.c.queue_position)
-    .where(s.annotator.c.id == bindparam("person"), s.annotator.c.excluded_at.is_(None))
-    .with_for_update()
-)
 _RENEW = (
     update(s.assignment)
     .where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
@@ -52,31 +57,6 @@ _EXPIRE = (
     .values(state="expired")
     .returning(s.assignment.c.comparison, s.assignment.c.kind)
 )
-# That the person neither holds, has judged nor has skipped the comparison.
-_UNSEEN = ~(
-    select(s.assignment.c.id)
-    .where(
-        s.assignment.c.comparison == s.comparison.c.id,
-        s.assignment.c.annotator == bindparam("person"),
-        s.assignment.c.kind == "vote",
-        s.assignment.c.state != "expired",
-    )
-    .exists()
-)
-_FIRST = (
-    select(s.comparison.c.id, s.comparison.c.queue_position)
-    .where(_UNSEEN)
-    .order_by(s.comparison.c.queue_position, s.comparison.c.id)
-    .limit(1)
-    .with_for_update(of=s.comparison, skip_locked=True)
-)
-# Before the start lies what was added since, or was held by someone at that moment.
-# The first has its slots as a parameter, lest the index of all open ones be taken for it.
-_SEARCHES = (
-    _FIRST.where(s.REOPENED, s.comparison.c.slots > 0),
-    _FIRST.where(s.OPEN, s.comparison.c.queue_position >= bindparam("start")),
-    _FIRST.where(s.OPEN),
-)
 _TAKE = (
     update(s.comparison)
     .where(s.comparison.c.id == bindparam("comparison"))
@@ -85,11 +65,17 @@ _TAKE = (
         reopened=and_(s.comparison.c.reopened, s.comparison.c.slots > 1),
     )
 )
-_MOVE_ON = (
-    update(s.annotator)
-    .where(s.annotator.c.id == bindparam("person"))
-    .values(queue_position=bindparam("to"))
-)
+# A lease of theirs that had expired is taken up again, with the sides it had.
+_LEASE = {
+    name: lease.on_conflict_do_update(
+        index_elements=["annotator", "comparison", "kind"],
+        set_={key: lease.excluded[key] for key in ("state", "leased_until", "issued_at")},
+    )
+    for name, lease in (
+        ("sqlite", sqlite.insert(s.assignment)),
+        ("postgresql", postgresql.insert(s.assignment)),
+    )
+}
 
 # Gold is asked by a rate of its own, practice before the start, the withdrawn not at all.
 _HAS_NO_SLOTS = or_(
@@ -117,26 +103,14 @@ def assign(
     Asking twice gives the same ones with the same sides, so a reload changes nothing.
     """
     now = time.time()
-    start = lock(db, person)
+    place = lock(db, person)
     expire(db, now)
     until = now + settings.lease_seconds
     held = db.scalars(_RENEW, {"person": person.id, "until": until}).all()
     for _ in range(len(held), count):
-        if not _assign_one(db, person, start, settings, now):
+        if not _assign_one(db, person, place, settings, now):
             break
     return assignments(db, HELD, person=person.id)
-
-
-def lock(db: Connection, person: Person) -> int:
-    """One transaction of a person at a time: two tabs must not take two slots at once.
-
-    Returns the queue position from which the person's search continues. Raises DataError when an
-    owner has taken the person out at this moment.
-    """
-    position = db.execute(_LOCK, {"person": person.id}).scalar_one_or_none()
-    if position is None:
-        raise DataError("an owner of this study has ended your work here")
-    return int(position)
 
 
 def expire(db: Connection, now: float) -> int:
@@ -183,40 +157,27 @@ def recount(db: Connection, *conditions: Any) -> None:
 
 
 def _assign_one(
-    db: Connection, person: Person, start: int, settings: StudySettings, now: float
+    db: Connection, person: Person, place: Place, settings: StudySettings, now: float
 ) -> bool:
-    found = _find_open(db, person, start)
+    found = find_open(db, place)
     if found is None:  # gold that came alone would be known for what it is
         return False
     draw = _random.random()
-    if draw < settings.gold_rate and _take_gold(db, person, settings, now):
+    if draw < settings.gold_rate and _take_gold(db, person, place, settings, now):
         return True
     draw -= settings.gold_rate
     if 0 <= draw < settings.retest_rate and _take_retest(db, person, settings, now):
         return True
-    db.execute(_TAKE, {"comparison": found.id})
-    if found.queue_position > start:
-        db.execute(_MOVE_ON, {"person": person.id, "to": found.queue_position})
-    _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
+    db.execute(_TAKE, {"comparison": found})
+    _lease(db, person, found, "vote", _random.choice("ab"), settings, now)
     return True
 
 
-def _find_open(db: Connection, person: Person, start: int) -> Any:
-    """The next open comparison that the person has not seen, from `start` on."""
-    where = {"person": person.id, "start": start}
-    for search in _SEARCHES:
-        if row := db.execute(search, where).one_or_none():
-            return row
-    return None
-
-
-def _take_gold(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
+def _take_gold(
+    db: Connection, person: Person, place: Place, settings: StudySettings, now: float
+) -> bool:
     """A gold comparison that the person has not seen, from a random position on."""
-    c = s.comparison
-    unseen = select(c.c.id).where(s.IS_GOLD, _UNSEEN).order_by(c.c.queue_position).limit(1)
-    from_here = unseen.where(c.c.queue_position >= _random.randrange(1 << 53))
-    who = {"person": person.id}
-    found = db.scalar(from_here, who) or db.scalar(unseen, who)
+    found = find_gold(db, place, _random.randrange(1 << 53))
     if found is not None:
         _lease(db, person, found, "vote", _random.choice("ab"), settings, now)
     return found is not None
@@ -266,22 +227,17 @@ def _lease(
     settings: StudySettings,
     now: float,
 ) -> None:
-    until = now + settings.lease_seconds
-    lease = upsert(db)(s.assignment).values(
-        token=secrets.token_hex(16),
-        comparison=comparison,
-        annotator=person.id,
-        kind=kind,
-        left=left,
-        state="leased",
-        leased_until=until,
-        issued_at=now,
-    )
-    # A lease of theirs that had expired is taken up again, with the sides it had.
-    again = {"state": "leased", "leased_until": until, "issued_at": now}
-    db.execute(
-        lease.on_conflict_do_update(index_elements=["annotator", "comparison", "kind"], set_=again)
-    )
+    values = {
+        "token": secrets.token_hex(16),
+        "comparison": comparison,
+        "annotator": person.id,
+        "kind": kind,
+        "left": left,
+        "state": "leased",
+        "leased_until": now + settings.lease_seconds,
+        "issued_at": now,
+    }
+    db.execute(_LEASE[db.dialect.name], values)
 
 
 # ---------------------------------------------------------------------------- what is shown

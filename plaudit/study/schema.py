@@ -182,7 +182,7 @@ annotator = Table(
     Column("pseudonym", String(80), nullable=False, unique=True),
     Column("role", String(12), nullable=False),  # owner, annotator, viewer, or imported
     Column("active", Boolean, nullable=False, default=True),
-    # Where the search for an open comparison continues.
+    # Where the search for an open comparison continues; see assignment.Place.
     Column("queue_position", Key, nullable=False, default=0),
     Column("judged", Integer, nullable=False, default=0),  # votes given
     Column("preferences", JSON, nullable=False, default=dict),
@@ -195,6 +195,7 @@ annotator = Table(
     Column("resumed_at", Float),  # judgments from before are no reason to stop again
     Column("guideline_seen", Integer, nullable=False, default=0, server_default="0"),  # version
     Column("consented_at", Float),
+    Column("searched_to", Key, nullable=False, default=0, server_default="0"),  # a comparison's id
     Column("device", String(64)),  # hash of the browser's token: one browser is one person
     Column("return_hash", String(64)),  # of the personal return link's token
 )

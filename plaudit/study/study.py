@@ -305,6 +305,7 @@ def _change(
         same = update(c).where(c.c.overlap == before.overlap, ~c.c.agreement)
         slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
         db.execute(same.values(overlap=after.overlap, slots=slots))
+        db.execute(update(s.annotator).values(searched_to=0))  # what they had seen is open again
     old, new = asdict(before), asdict(after)
     changed = {name: [old[name], new[name]] for name in changes if old[name] != new[name]}
     audit(db, actor, "change settings", **changed)

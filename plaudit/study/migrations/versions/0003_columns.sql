@@ -24,6 +24,8 @@ ALTER TABLE annotator ADD COLUMN guideline_seen INTEGER DEFAULT 0 NOT NULL
 
 ALTER TABLE annotator ADD COLUMN consented_at FLOAT
 
+ALTER TABLE annotator ADD COLUMN searched_to BIGINT DEFAULT 0 NOT NULL
+
 ALTER TABLE annotator ADD COLUMN device VARCHAR(64)
 
 ALTER TABLE annotator ADD COLUMN return_hash VARCHAR(64)
