@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, case, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, Connection, Text, and_, case, exists, func, or_, select
 
 from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.types import as_messages
 
 WINDOW = 10_000  # comparisons looked through for one page
+TEXT_WINDOW = 3_000  # where their texts have to be looked through
 ON_PAGE = 20
 # Candidates whose texts are read for one page: LIKE finds words of the format as well.
 CANDIDATES = 200
@@ -53,23 +54,27 @@ class Query:
 @dataclass(frozen=True)
 class Found:
     """A page of comparisons; `next` continues it, None at the end. `searched` is how many of the
-    comparisons were looked through, where that is not all that are left."""
+    comparisons were looked through, where that is not all that are left; `cut` whether only the
+    newest of an annotator's judgments were."""
 
     rows: Sequence[Row]
-    next: int | None
-    searched: int | None
+    next: int | None = None
+    searched: int | None = None
+    cut: bool = False
 
 
 def search(db: Connection, query: Query) -> Found:
     """A page of comparisons. Raises DataError on an unknown annotator."""
-    rare = _rare(db, query)
-    conditions = [*rare, *_common(query)]
+    rare, cut = _rare(db, query)
     if query.before is not None:
-        conditions.append(_c.id < query.before)
-    end = None
-    if conditions and not rare:
-        end = _end_of_window(db, query.before)
-        conditions.append(_c.id > end if end is not None else true())
+        rare.append(_c.id < query.before)
+    conditions, end = _common(query), None
+    size = TEXT_WINDOW if query.text else WINDOW
+    if conditions:
+        # The newest comparison beyond the window; None where the window reaches the oldest.
+        beyond = select(_c.id).where(*rare).order_by(_c.id.desc()).offset(size).limit(1)
+        end = db.scalar(beyond)
+    conditions += rare if end is None else [*rare, _c.id > end]
     reads = bool(query.text or query.column)
     limit = CANDIDATES if reads else ON_PAGE
     ids = select(_c.id).where(*conditions).order_by(_c.id.desc()).limit(limit + 1)
@@ -77,15 +82,16 @@ def search(db: Connection, query: Query) -> Found:
     more = candidates[limit - 1] if len(candidates) > limit else None
     rows = _read(db, candidates[:limit], query) if reads else _rows(db, candidates[:limit])
     if len(rows) > ON_PAGE or (len(rows) == ON_PAGE and more):
-        return Found(rows[:ON_PAGE], rows[ON_PAGE - 1]["id"], None)
-    if more is not None:
-        return Found(rows, more, None)
-    # `end` itself has not been looked at.
-    return Found(rows, None if end is None else end + 1, WINDOW if end is not None else None)
+        return Found(rows[:ON_PAGE], rows[ON_PAGE - 1]["id"], cut=cut)
+    if more is not None or end is None:
+        return Found(rows, more, cut=cut)
+    return Found(rows, end + 1, size, cut)  # `end` itself has not been looked at
 
 
-def _rare(db: Connection, query: Query) -> list[ColumnElement[bool]]:
-    """Conditions that an index answers: comparisons in a set that is read first."""
+def _rare(db: Connection, query: Query) -> tuple[list[ColumnElement[bool]], bool]:
+    """Conditions that an index answers: comparisons in a set that is read first; and whether that
+    set is only of an annotator's newest judgments."""
+    cut = False
     found: list[ColumnElement[bool]] = []
     if query.state in ("gold", "withdrawn"):
         other = s.comparison.alias("other")
@@ -102,9 +108,11 @@ def _rare(db: Connection, query: Query) -> list[ColumnElement[bool]]:
         person = db.scalar(select(a.id).where(a.pseudonym == query.annotator))
         if person is None:
             raise DataError(f"no annotator {query.annotator!r:.90}")
-        newest = select(s.judgment.c.comparison).where(s.judgment.c.annotator == person)
-        found.append(_c.id.in_(newest.order_by(s.judgment.c.id.desc()).limit(WINDOW)))
-    return found
+        j = s.judgment.c
+        theirs = select(j.comparison).where(j.annotator == person).order_by(j.id.desc())
+        cut = db.scalar(theirs.offset(WINDOW).limit(1)) is not None
+        found.append(_c.id.in_(theirs.limit(WINDOW)))
+    return found, cut
 
 
 def _common(query: Query) -> list[ColumnElement[bool]]:
@@ -148,12 +156,6 @@ def _like(column: Any, words: str) -> ColumnElement[bool]:
     forms |= {json.dumps(form)[1:-1] for form in forms}
     text = func.lower(column.cast(Text))
     return or_(*(text.contains(form.lower(), autoescape=True) for form in sorted(forms)))
-
-
-def _end_of_window(db: Connection, before: int | None) -> int | None:
-    """The newest comparison beyond the window; None where the window reaches the oldest."""
-    ids = select(_c.id).order_by(_c.id.desc()).offset(WINDOW).limit(1)
-    return db.scalar(ids if before is None else ids.where(_c.id < before))
 
 
 def _read(db: Connection, ids: Sequence[int], query: Query) -> list[Row]:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, case, exists, func, or_, select, update
 
 from plaudit.errors import DataError
 from plaudit.study import schema as s
@@ -22,9 +22,13 @@ from plaudit.types import Message, Messages, Origin, as_messages
 
 # Lists look at the newest judgments alone, so that a page costs the same in a large study.
 NEWEST = 2000
+NEWEST_PROBLEMS = 1000
 Row = dict[str, Any]
 SIDES = ("prompt", "a", "b")
 _c = s.comparison.c
+_REPLACED_BY = select(func.max(_c.id)).where(
+    _c.replaces.is_not(None), _c.replaces == bindparam("comparison")
+)
 
 
 # ------------------------------------------------------------------------------- one of them
@@ -42,7 +46,7 @@ def card(db: Connection, comparison: int) -> Row:
     said = [line for line in judgments(db, comparison) if line["counts"]]
     texts: dict[str, Messages] = {name: as_messages(row[f"{name}_messages"]) for name in SIDES}
     votes = [line for line in said if line["kind"] == "vote"]
-    newer = db.scalar(select(func.max(_c.id)).where(_c.replaces == comparison))
+    newer = db.scalar(_REPLACED_BY, {"comparison": comparison})
     resolution = next((line for line in said if line["kind"] == "resolution"), None)
     return {**row, **texts, "votes": votes, "resolution": resolution, "replaced_by": newer}
 
@@ -176,19 +180,14 @@ def _set(db: Connection, comparison: int, **values: Any) -> None:
 # ------------------------------------------------------------------- skipped and reported
 
 # Judgments that say that something is wrong, which no owner has looked at yet.
-_PROBLEMS = (
-    select(
-        s.standing.c.comparison,
-        func.count(s.standing.c.annotator.distinct()).label("people"),
-        func.max(s.standing.c.id).label("newest"),
-    )
+_PROBLEM = (
+    select(s.standing.c.comparison, s.standing.c.annotator, s.standing.c.id)
     .join(s.comparison, _c.id == s.standing.c.comparison)
     .where(
         or_(s.standing.c.answer == "skip", s.standing.c.report != ""),
         s.standing.c.kind.in_(("vote", "retest")),
         s.standing.c.id > func.coalesce(_c.reviewed_until, 0),
     )
-    .group_by(s.standing.c.comparison)
 )
 # Whom an open comparison can still be asked.
 _ASKABLE = and_(
@@ -218,31 +217,38 @@ _STUCK = and_(_c.slots > 0, ~_UNASKED)
 def problem_counts(db: Connection) -> dict[str, int]:
     """`problems`: how many comparisons wait in the queue; `stuck`: open ones of them that nobody
     is left to judge, and that would wait for ever."""
-    waiting = _PROBLEMS.subquery().c.comparison
-    query = select(func.count(), func.sum(case((_STUCK, 1), else_=0)))
-    row = db.execute(query.join_from(waiting.table, s.comparison, _c.id == waiting)).one()
-    return {"problems": row[0], "stuck": int(row[1] or 0)}
+    waiting = _PROBLEM.subquery().c.comparison
+    count = select(func.count(waiting.distinct()))
+    return {"problems": db.scalar(count) or 0, "stuck": len(_stuck(db, _PROBLEM))}
+
+
+def _stuck(db: Connection, problems: Select[Any]) -> set[int]:
+    waiting = select(problems.subquery().c.comparison)
+    return set(db.scalars(select(_c.id).where(_c.id.in_(waiting), _STUCK)))
 
 
 def problems(db: Connection, offset: int, limit: int) -> list[Row]:
-    """Cards of what was skipped or reported, what nobody is left to judge first, then by people.
+    """Cards of what was skipped or reported last, what nobody is left to judge first, then by how
+    many people did.
 
     Each has `problems`, the judgments that say what is wrong, `upto`, the newest of them, and
     `stuck`.
     """
-    waiting = _PROBLEMS.subquery().c
-    stuck = case((_STUCK, 1), else_=0)
-    query = (
-        select(waiting.comparison, waiting.newest, stuck.label("stuck"))
-        .join(s.comparison, _c.id == waiting.comparison)
-        .order_by(stuck.desc(), waiting.people.desc(), waiting.newest.desc())
-        .offset(offset)
-        .limit(limit)
+    newest = _PROBLEM.order_by(s.standing.c.id.desc()).limit(NEWEST_PROBLEMS)
+    of = newest.subquery().c
+    people, last = func.count(of.annotator.distinct()), func.max(of.id)
+    found = select(of.comparison, people.label("people"), last.label("newest"))
+    stuck = _stuck(db, newest)
+    waiting = sorted(
+        db.execute(found.group_by(of.comparison)),
+        key=lambda row: (row.comparison in stuck, row.people, row.newest),
+        reverse=True,
     )
-    return [_problem(db, row) for row in db.execute(query).all()]
+    page = waiting[offset : offset + limit]
+    return [_problem(db, row, row.comparison in stuck) for row in page]
 
 
-def _problem(db: Connection, row: Any) -> Row:
+def _problem(db: Connection, row: Any, stuck: bool) -> Row:
     found = card(db, row.comparison)
     reviewed = found["reviewed_until"] or 0
     said = [
@@ -250,7 +256,7 @@ def _problem(db: Connection, row: Any) -> Row:
         for line in judgments(db, row.comparison)
         if line["counts"] and line["id"] > reviewed and (line["answer"] == "skip" or line["report"])
     ]
-    return {**found, "problems": said, "upto": row.newest, "stuck": bool(row.stuck)}
+    return {**found, "problems": said, "upto": row.newest, "stuck": stuck}
 
 
 def keep(db: Connection, comparison: int, upto: int, actor: str) -> None:
@@ -280,10 +286,11 @@ def unresolved(db: Connection, comparisons: Iterable[int]) -> list[int]:
 
 def gold(db: Connection, offset: int, limit: int) -> tuple[int, list[int]]:
     """How many gold comparisons there are, and some of them in the order of the queue."""
+    count = select(func.count()).select_from(s.comparison).where(s.IS_GOLD)
+    withdrawn = db.scalar(count.where(_c.withdrawn_at.is_not(None))) or 0
     query = select(_c.id).where(s.IS_GOLD, _c.withdrawn_at.is_(None))
-    query = query.order_by(_c.queue_position, _c.id)
-    total = db.scalar(select(s.progress.c.gold)) or 0
-    return total, [*db.scalars(query.offset(offset).limit(limit))]
+    query = query.order_by(_c.queue_position, _c.id).offset(offset).limit(limit)
+    return (db.scalar(count) or 0) - withdrawn, [*db.scalars(query)]
 
 
 def gold_candidates(db: Connection, limit: int = 10) -> list[int]:

@@ -174,6 +174,7 @@ for _name, _condition in (
     ("ix_comparison_withdrawn", "withdrawn_at IS NOT NULL"),
 ):
     _partial(_name, comparison.c.queue_position, comparison.c.id, _condition)
+_partial("ix_comparison_replaces", comparison.c.replaces, comparison.c.id, "replaces IS NOT NULL")
 
 annotator = Table(
     "annotator",

@@ -57,3 +57,6 @@ WHERE answer = 'skip' OR report <> ''
 
 CREATE INDEX ix_comparison_withdrawn ON comparison (queue_position, id)
 WHERE withdrawn_at IS NOT NULL
+
+CREATE INDEX ix_comparison_replaces ON comparison (replaces, id)
+WHERE replaces IS NOT NULL
