@@ -103,6 +103,8 @@ def stop_reasons(
 ) -> dict[int, str]:
     """Why a rule of the study stops an annotator, by annotator: what was judged before `since`,
     when an owner had them resume, is no reason any more."""
+    if not settings.stop_rules:
+        return {}
     rows = table.rows
     people, member = np.unique(rows["annotator"], return_inverse=True)
     after = np.array([since.get(int(key), 0.0) for key in people])

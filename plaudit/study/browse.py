@@ -12,10 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Text, and_, case, exists, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    TextClause,
+    and_,
+    case,
+    exists,
+    func,
+    or_,
+    select,
+)
 
 from plaudit.errors import DataError
 from plaudit.study import schema as s
+from plaudit.study.stored_rows import PRESENT
 from plaudit.types import as_messages
 
 WINDOW = 10_000  # comparisons looked through for one page
@@ -66,6 +79,7 @@ class Found:
 def search(db: Connection, query: Query) -> Found:
     """A page of comparisons. Raises DataError on an unknown annotator."""
     rare, cut = _rare(db, query)
+    rare.append(PRESENT)
     if query.before is not None:
         rare.append(_c.id < query.before)
     conditions, end = _common(query), None
@@ -93,10 +107,11 @@ def _rare(db: Connection, query: Query) -> tuple[list[ColumnElement[bool]], bool
     set is only of an annotator's newest judgments."""
     cut = False
     found: list[ColumnElement[bool]] = []
-    if query.state in ("gold", "withdrawn"):
-        other = s.comparison.alias("other")
-        column = other.c.gold if query.state == "gold" else other.c.withdrawn_at
-        found.append(_c.id.in_(select(other.c.id).where(column.is_not(None))))
+    if query.state == "gold":
+        found.append(_c.id.in_(_those(s.IS_GOLD)))
+    if query.state in ("withdrawn", "practice"):
+        column = _c.withdrawn_at if query.state == "withdrawn" else _c.explanation
+        found += [_c.id.in_(_those(s.OUT)), column.is_not(None)]
     if query.state in ("skipped", "reported"):
         j = s.judgment.c
         problem = or_(j.answer == "skip", j.report != "")
@@ -115,6 +130,11 @@ def _rare(db: Connection, query: Query) -> tuple[list[ColumnElement[bool]], bool
     return found, cut
 
 
+def _those(condition: TextClause) -> Select[tuple[int]]:
+    """Comparisons that meet a condition which a partial index is of; a set that is read first."""
+    return select(_c.id).where(condition).correlate(None)
+
+
 def _common(query: Query) -> list[ColumnElement[bool]]:
     """Conditions that every comparison of the window is asked."""
     found: list[ColumnElement[bool]] = []
@@ -123,8 +143,6 @@ def _common(query: Query) -> list[ColumnElement[bool]]:
         found.append(_c.slots > 0)
     if query.state == "complete":
         found += [asked, _c.slots <= 0]
-    if query.state == "practice":
-        found.append(_c.explanation.is_not(None))
     if query.state == "disagreed":
         found += [
             exists().where(_j.comparison == _c.id, _j.kind == "vote", _j.answer == side)

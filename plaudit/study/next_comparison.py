@@ -6,6 +6,7 @@ through what a skip or an expired lease has reopened.
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlalchemy import (
     func,
     literal_column,
     select,
+    text,
     update,
 )
 
@@ -24,7 +26,10 @@ from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person
 
+# Queue positions below are those of comparisons asked in order, the others are random.
+IN_ORDER = 1 << 40
 END = 1 << 62  # the queue position of somebody who has seen everything
+_random = random.SystemRandom()
 LOOKED_THROUGH = 200  # reopened comparisons at every vote: one may have skipped thousands
 
 _LOCK = (
@@ -74,19 +79,19 @@ class _Searches:
         )
         unlocked = unseen.with_for_update(of=s.comparison, skip_locked=True)
         self.ahead: Select[Any] = unlocked.where(s.OPEN, ahead)
-        self.reopened = unlocked.where(s.OPEN, s.REOPENED).with_hint(
-            s.comparison, "INDEXED BY ix_comparison_reopened", "sqlite"
-        )
-        self.reopened_first = self.reopened.where(c.queue_position <= _last_looked_through())
+        self.reopened = unlocked.where(
+            s.OPEN, s.REOPENED, ahead, c.queue_position <= _last_looked_through()
+        ).with_hint(s.comparison, "INDEXED BY ix_comparison_reopened", "sqlite")
         in_use = c.withdrawn_at.is_(None), c.explanation.is_(None)
         self.gold = unseen.where(s.IS_GOLD, *in_use, ahead)
 
 
 def _last_looked_through() -> ColumnElement[int]:
+    """The position of the last reopened comparison that a search looks at."""
     reopened = s.comparison.alias("reopened").c
     position = (
         select(reopened.queue_position)
-        .where(reopened.reopened)
+        .where(text("reopened.reopened"), reopened.queue_position >= bindparam("start"))
         .order_by(reopened.queue_position)
         .offset(literal_column(str(LOOKED_THROUGH)))
         .limit(literal_column("1"))
@@ -118,17 +123,14 @@ def lock(db: Connection, person: Person) -> Place:
 
 def find_open(db: Connection, place: Place) -> int | None:
     """The next open comparison that the person has not seen; `place` moves there."""
-    for search in ("reopened_first", "ahead"):
-        if found := _first(db, search, place):
-            break
-    else:
+    found = _first(db, "reopened", place, 0) or _first(db, "ahead", place, place.position)
+    if found is None:
         newest = db.scalar(_NEWEST) or 0
         if place.position < END or newest > place.searched_to:
-            _move(db, place, 0, place.searched_to)
-            found = _first(db, "ahead", place)
-            if found is None:
-                _move(db, place, END, newest)
-        found = found or _first(db, "reopened", place)
+            found = _first(db, "ahead", place, 0)
+            _move(db, place, found.queue_position if found else END, newest)
+    # Among thousands reopened, another part at each request.
+    found = found or _first(db, "reopened", place, _random.randrange(IN_ORDER + (1 << 52)))
     if found is None:
         return None
     if found.queue_position > place.position:
@@ -142,9 +144,8 @@ def find_gold(db: Connection, place: Place, start: int) -> int | None:
     return int(found.id) if found else None
 
 
-def _first(db: Connection, search: str, place: Place, start: int | None = None) -> Any:
+def _first(db: Connection, search: str, place: Place, start: int) -> Any:
     statements = _SAME_BROWSER if place.device else _ALONE
-    start = place.position if start is None else start
     values = {"person": place.person, "device": place.device, "start": start}
     return db.execute(getattr(statements, search), values).one_or_none()
 

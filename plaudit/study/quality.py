@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from plaudit.config import StudySettings
 from plaudit.statistics.aggregation import probabilities
@@ -26,6 +26,7 @@ from plaudit.study import schema as s
 from plaudit.study.annotator_facts import AnnotatorFacts, annotator_facts, stop_reasons
 from plaudit.study.database import Database
 from plaudit.study.judgment_table import Integers, JudgmentTable, Mask
+from plaudit.study.model_results import ModelResults, model_results
 from plaudit.study.review import problem_counts
 from plaudit.study.study import settings_of
 
@@ -50,27 +51,36 @@ class Overview:
     retests: int = 0
     gold: int = 0
     agreement: Agreement | None = None
+    agreement_basis: str = ""  # what agreement and the reliabilities rest on
     annotators: Sequence[AnnotatorFacts] = ()
     queue: Sequence[int] = ()  # comparisons on which people disagree, nobody having resolved them
     disagreements: int = 0
     resolved: int = 0
     problems: int = 0  # comparisons that people skipped or reported, for an owner to look at
     stuck: int = 0  # open ones of those, which nobody is left to judge
+    models: ModelResults = field(default_factory=ModelResults)  # of the newest SAMPLE comparisons
     silent: bool = False  # judgments came in the last day, none in the last hour
     sampled: bool = False
 
 
 def assess(
-    table: JudgmentTable, counts: Mapping[str, int], settings: StudySettings, now: float
+    table: JudgmentTable,
+    counts: Mapping[str, int],
+    models: ModelResults,
+    settings: StudySettings,
+    now: float,
 ) -> Overview:
     """Everything the owner's pages show."""
     rows, stands = table.rows, table.stands
     vote = stands & (rows["kind"] == codes.VOTE)
     counted = vote & ~table.gold
     judged = np.unique(rows["comparison"][counted & (rows["answer"] != codes.SKIP)])
+    measured, drawn = _measured(table, counted, settings)
+    shared = np.unique(rows["comparison"][measured & (rows["answer"] != codes.SKIP)])
     sample, model_sample = (
-        counted & np.isin(rows["comparison"], judged[-size:]) for size in (SAMPLE, MODEL_SAMPLE)
+        measured & np.isin(rows["comparison"], shared[-size:]) for size in (SAMPLE, MODEL_SAMPLE)
     )
+    agreed = _agreement(table, sample)
     resolved = np.unique(rows["comparison"][stands & (rows["kind"] == codes.RESOLUTION)])
     queue, disagreements = _queue(rows[counted & (rows["answer"] < codes.TIE)], resolved)
     annotators = annotator_facts(table, vote, _reliability(table, model_sample), settings)
@@ -92,16 +102,46 @@ def assess(
         by_day=_by_day(recent, now),
         retests=int((stands & (rows["kind"] == codes.RETEST)).sum()),
         gold=counts["gold"],
-        agreement=_agreement(table, sample),
+        agreement=agreed,
+        agreement_basis=_basis(agreed, drawn),
         annotators=annotators,
         queue=queue,
         disagreements=disagreements,
         resolved=len(resolved),
+        models=models,
         problems=counts["problems"],
         stuck=counts["stuck"],
         silent=_silent(recent, now),
-        sampled=len(judged) > SAMPLE,
+        sampled=len(shared) > SAMPLE,
     )
+
+
+def _measured(table: JudgmentTable, counted: Mask, settings: StudySettings) -> tuple[Mask, bool]:
+    """[J] the votes that agreement rests on, and whether their comparisons were drawn at random.
+
+    Where one person is asked about each comparison, those of several people are the drawn ones:
+    any other was asked again for a reason. Two votes of one browser never count as agreement.
+    """
+    votes = table.one_per_person(counted)
+    drawn = votes & table.drawn
+    return (drawn, True) if settings.overlap == 1 and drawn.any() else (votes, False)
+
+
+def _newest(table: JudgmentTable) -> Mask:
+    """[J] the standing judgments of the newest SAMPLE comparisons that have one."""
+    stands = table.stands
+    judged = np.unique(table.rows["comparison"][stands])
+    result: Mask = stands & np.isin(table.rows["comparison"], judged[-SAMPLE:])
+    return result
+
+
+def _basis(agreed: Agreement | None, drawn: bool) -> str:
+    """What agreement is based on, in a sentence."""
+    if agreed is None:
+        return ""
+    n = agreed.alpha_nominal.n
+    which = "drawn at random" if drawn else "with two judgments or more"
+    return f"Agreement based on {n:,} comparison{'' if n == 1 else 's'} {which}."
 
 
 def _agreement(table: JudgmentTable, sample: Mask) -> Agreement | None:
@@ -157,6 +197,8 @@ class OverviewUpdater:
         self._stop = self._asked = False
         self._thread: threading.Thread | None = None
         self._found: Any = None  # counts and settings of the last assessment
+        self._models = ModelResults()
+        self._compare_after = 0.0
         self._assessed = 0.0
         self.overview = Overview()
 
@@ -184,15 +226,25 @@ class OverviewUpdater:
                 new = self._table.refresh(db)
                 counts = dict(db.execute(select(s.progress)).mappings().one()) | problem_counts(db)
                 settings, since = settings_of(db), people.resumed(db)
-            now, found = time.time(), (counts, settings, since)
+                found = counts, settings, since
+                if new or found != self._found:
+                    self._compare_models(db)
+            now = time.time()
             # The last hour and day move by themselves: after five minutes all is counted again.
             if new or found != self._found or now - self._assessed > 300:
-                self.overview = assess(self._table, counts, settings, now)
+                self.overview = assess(self._table, counts, self._models, settings, now)
                 self._stop_annotators(stop_reasons(self._table, settings, since))
                 self._found, self._assessed = found, now
             else:
                 self.overview = replace(self.overview, at=now)
             return self.overview
+
+    def _compare_models(self, db: Connection) -> None:
+        """At most a twentieth of the time goes into this: in a large study it takes seconds."""
+        started = time.monotonic()
+        if started > self._compare_after:
+            self._models = model_results(db, self._table, _newest(self._table))
+            self._compare_after = started + 20 * (time.monotonic() - started)
 
     def _stop_annotators(self, reasons: Mapping[int, str]) -> None:
         if reasons:

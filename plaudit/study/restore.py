@@ -27,7 +27,6 @@ from plaudit.study.accounts import IMPORTED, ROLES, new_annotator
 from plaudit.study.answers import TAKES_SLOT
 from plaudit.study.assignment import change_slots
 from plaudit.study.database import Database
-from plaudit.study.export import JUDGMENT
 from plaudit.study.ingest import (
     Added,
     Question,
@@ -36,6 +35,7 @@ from plaudit.study.ingest import (
     ids_by,
     insert_new,
 )
+from plaudit.study.stored_rows import JUDGMENT
 from plaudit.types import Origin, Slate, messages_id
 
 Row = Mapping[str, Any]

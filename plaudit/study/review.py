@@ -18,6 +18,7 @@ from plaudit.study import schema as s
 from plaudit.study.accounts import audit
 from plaudit.study.assignment import recount
 from plaudit.study.ingest import Added, Question, add_comparisons, storable
+from plaudit.study.stored_rows import PRESENT
 from plaudit.types import Message, Messages, Origin, as_messages
 
 # Lists look at the newest judgments alone, so that a page costs the same in a large study.
@@ -39,10 +40,9 @@ def card(db: Connection, comparison: int) -> Row:
 
     Raises DataError on an unknown one. No model is named: see `models`.
     """
+    _locked(db, comparison, lock=False)
     c = s.comparison_text.c
-    row = db.execute(select(s.comparison_text).where(c.id == comparison)).mappings().one_or_none()
-    if row is None:
-        raise DataError(f"no comparison {comparison}")
+    row = db.execute(select(s.comparison_text).where(c.id == comparison)).mappings().one()
     said = [line for line in judgments(db, comparison) if line["counts"]]
     texts: dict[str, Messages] = {name: as_messages(row[f"{name}_messages"]) for name in SIDES}
     votes = [line for line in said if line["kind"] == "vote"]
@@ -164,12 +164,13 @@ def _origins(db: Connection, response: int) -> tuple[Origin, ...]:
     return tuple(Origin(row.model, row.sampling) for row in rows)
 
 
-def _locked(db: Connection, comparison: int) -> Any:
-    row = db.execute(
-        select(s.comparison).where(_c.id == comparison).with_for_update()
-    ).one_or_none()
+def _locked(db: Connection, comparison: int, lock: bool = True) -> Any:
+    query = select(s.comparison, PRESENT.label("present")).where(_c.id == comparison)
+    row = db.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise DataError(f"no comparison {comparison}")
+    if not row.present:
+        raise DataError(f"comparison {comparison} gave way to one with masked texts")
     return row
 
 
@@ -287,10 +288,10 @@ def unresolved(db: Connection, comparisons: Iterable[int]) -> list[int]:
 def gold(db: Connection, offset: int, limit: int) -> tuple[int, list[int]]:
     """How many gold comparisons there are, and some of them in the order of the queue."""
     count = select(func.count()).select_from(s.comparison).where(s.IS_GOLD)
-    withdrawn = db.scalar(count.where(_c.withdrawn_at.is_not(None))) or 0
-    query = select(_c.id).where(s.IS_GOLD, _c.withdrawn_at.is_(None))
+    out = select(func.count(_c.gold)).where(s.OUT)
+    query = select(_c.id).where(s.IS_GOLD, _c.withdrawn_at.is_(None), _c.explanation.is_(None))
     query = query.order_by(_c.queue_position, _c.id).offset(offset).limit(limit)
-    return (db.scalar(count) or 0) - withdrawn, [*db.scalars(query)]
+    return (db.scalar(count) or 0) - (db.scalar(out) or 0), [*db.scalars(query)]
 
 
 def gold_candidates(db: Connection, limit: int = 10) -> list[int]:

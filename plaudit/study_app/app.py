@@ -25,7 +25,6 @@ from plaudit.study.quality import OverviewUpdater
 from plaudit.study.study import Study
 from plaudit.study_app.context import AppState, state_of
 from plaudit.study_app.pages import judge, owner, sign_in
-from plaudit.study_app.rendering import render_markdown
 from plaudit.web.errors import add_error_handlers
 from plaudit.web.headers import SecurityHeaders, UnderPath
 from plaudit.web.limits import BodyLimit, RateLimit
@@ -47,7 +46,7 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         config,
         tokens,
         OverviewUpdater(study.database),
-        _templates(),
+        _templates(study),
         sign_in_limit=RateLimit(10, 600),
         address_limit=RateLimit(100, 600),
         join_limit=RateLimit(30, 600),
@@ -94,7 +93,7 @@ class _Static(StaticFiles):
         return response
 
 
-def _templates() -> Environment:
+def _templates(study: Study) -> Environment:
     environment = Environment(
         loader=PackageLoader("plaudit.study_app"),
         autoescape=select_autoescape(),
@@ -103,7 +102,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "markdown": render_markdown,
+        "markdown": study.renderings.markdown,
         "percent": lambda value: "–" if value != value else f"{100 * value:.0f} %",
         "number": lambda value: f"{value:,}",
         "date": lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC"),

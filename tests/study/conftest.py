@@ -46,13 +46,13 @@ def where(request, tmp_path):
 
 @pytest.fixture
 def study(where):
-    with Study(where(), gold_rate=0, retest_rate=0) as store:
+    with Study(where(), gold_rate=0, agreement_share=0, retest_rate=0) as store:
         yield store
 
 
 @pytest.fixture
 def sqlite_study(tmp_path):
-    with Study(tmp_path / "study.db", gold_rate=0, retest_rate=0) as store:
+    with Study(tmp_path / "study.db", gold_rate=0, agreement_share=0, retest_rate=0) as store:
         yield store
 
 

@@ -248,7 +248,7 @@ def test_large_bodies_are_refused_before_they_are_read(study):
 def test_texts_that_no_database_holds_are_made_storable(where, tmp_path, bad):
     from plaudit.study import Study
 
-    with Study(where(), gold_rate=0, retest_rate=0) as store:
+    with Study(where(), gold_rate=0, agreement_share=0, retest_rate=0) as store:
         store.compare(
             f"Q {bad}",
             [f"x {bad}", "y"],

@@ -70,7 +70,7 @@ def test_the_owner_adds_a_file_invites_and_exports(sqlite_study):
     joined = TestClient(owner.app)
     assert joined.post(f"/join/{token}").url.path == "/judge"
     judge(study, person(study), "left", 5)
-    for form in ("pairs", "trl", "raw", "dataset"):
+    for form in ("pairs", "trl", "raw", "dataset", "csv"):
         answer = export(owner, form)
         names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
         assert "manifest.json" in names
@@ -496,6 +496,43 @@ def test_an_export_that_fails_says_why_and_leaves_nothing(study, owner, tmp_path
     assert answer.status_code in (400, 422)
     assert "magic" in answer.text
     assert list(Path(tempfile.gettempdir()).iterdir()) == []
+
+
+def test_progress_says_which_model_is_better(study, owner):
+    judge(study, person(study), prefers_good, 12)
+    refreshed(owner)
+    text = page(owner, "")
+    assert "gpt wins 100 % [" in text
+    assert "against llama" in text
+    assert "gpt" not in page(Browser(study, "viewer"), "")
+
+
+def test_options_of_an_export_are_taken(study, owner):
+    study.compare("Q?", ["x", "y"], columns={"topic": "billing", "note": "n"})
+    judge(study, person(study), "left", 13)
+    answer = export(owner, "pairs", keep=["topic"], test_share="50")
+    files = zipfile.ZipFile(io.BytesIO(answer.content))
+    assert {"train.jsonl", "test.jsonl"} <= set(files.namelist())
+    rows = b"".join(files.read(name) for name in ("train.jsonl", "test.jsonl")).decode()
+    assert "billing" in rows
+    assert '"note"' not in rows
+    assert "there are: " in export(owner, "pairs", keep=["none"]).text
+
+
+def test_a_comparison_whose_texts_were_masked_since_is_none_any_more(study, owner, rows):
+    clear = {"prompt": "Mail jo@example.com", "response_a": "yes", "response_b": "no"}
+    study.add(rows([clear]))
+    study.add(rows([clear]), mask=("pii",))
+    assert [13 in found(owner, **filters)[0] for filters in ({}, {"state": "withdrawn"})] == [
+        False,
+        False,
+    ]
+    assert found(owner, text="Mail")[0] == [14]
+    for path in ("", "/edit"):
+        answer = owner.client.get(f"/owner/comparisons/13{path}")
+        assert answer.status_code == 400
+        assert "gave way to one with masked texts" in answer.text
+    assert owner.form("/owner/comparisons/13/reopen", {}).status_code == 400
 
 
 # ---------------------------------------------------------------------------- audit, menu

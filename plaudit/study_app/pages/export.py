@@ -11,20 +11,21 @@ from typing import IO, Annotated, Literal
 
 from fastapi import APIRouter, Form, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from plaudit.config import ExportConfig
 from plaudit.statistics.aggregation import MODELS
-from plaudit.study.accounts import audit
+from plaudit.study import browse
 from plaudit.study_app.context import session_of, state_of
 from plaudit.study_app.pages.page import Values, Visit
 
 router = APIRouter()
+Format = Literal["pairs", "trl", "raw", "dataset", "csv"]
 PART = 1 << 16
 
 
 def formats(visit: Visit) -> Values:
-    return {"models": ("auto", *MODELS)}
+    return {"models": ("auto", *MODELS), "columns": browse.known_columns(visit.db)}
 
 
 class Download(BaseModel):
@@ -33,16 +34,20 @@ class Download(BaseModel):
 
     csrf: str = ""
     aggregate: str = "auto"
-    test_share: float = 0.0
+    test_share: float = Field(default=0, ge=0, lt=100, allow_inf_nan=False)  # per cent
+    gold: bool = False
+    keep: list[str] = []
 
-    def config(self, format: Literal["pairs", "trl", "raw", "dataset"]) -> ExportConfig:
-        return ExportConfig(format=format, aggregate=self.aggregate, test_share=self.test_share)
+    def config(self, format: Format) -> ExportConfig:
+        share = self.test_share / 100
+        values = self.model_dump(include={"aggregate", "gold"})
+        return ExportConfig(format=format, test_share=share, keep=tuple(self.keep), **values)
 
 
 @router.post("/export/{format}.zip")
 def download(
     request: Request,
-    format: Literal["pairs", "trl", "raw", "dataset"],
+    format: Format,
     form: Annotated[Download, Form()],
 ) -> Response:
     """An export as one file; read straight from the store, so as new as the click."""
@@ -57,8 +62,7 @@ def download(
         with tempfile.TemporaryDirectory(prefix="plaudit-export-") as folder:
             state.study.export(Path(folder) / "export", form.config(format))
             _zip(Path(folder) / "export", archive)
-        with state.study.database.write() as db:
-            audit(db, session.person.pseudonym, "export", format=format)
+        state.study.note("export", session.person.pseudonym, format=format)
     except BaseException:
         archive.close()
         raise

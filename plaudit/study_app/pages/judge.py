@@ -21,7 +21,6 @@ from plaudit.study.assignment import ONE, Assignment, assign, assignments
 from plaudit.study.ingest import storable
 from plaudit.study.study import settings_of
 from plaudit.study_app.context import AppState, Session, allowed, state_of, writes
-from plaudit.study_app.rendering import render_messages
 
 router = APIRouter()
 Judge = Annotated[Session, Depends(allowed("annotator", "owner"))]
@@ -101,7 +100,7 @@ def screen(request: Request, me: Judge) -> Response:
 def next_comparisons(request: Request, me: Judge, given: Held) -> JSONResponse:
     state = state_of(request)
     found = state.study.database.transact(lambda db: _next(db, state, me.person))
-    return JSONResponse(_rendered(found, given.held))
+    return JSONResponse(_rendered(state, found, given.held))
 
 
 @router.post("/api/votes")
@@ -115,7 +114,7 @@ def store_vote(request: Request, me: Judge, given: Vote) -> JSONResponse:
         number = vote(db, me.person, given.token, answer)
         return {"number": number, **_next(db, state, me.person)}
 
-    return JSONResponse(_rendered(state.study.database.transact(work), given.held))
+    return JSONResponse(_rendered(state, state.study.database.transact(work), given.held))
 
 
 @router.post("/api/undo")
@@ -128,7 +127,7 @@ def take_back(request: Request, me: Judge, given: Undo) -> dict[str, Any]:
         item = assignments(db, ONE, token=token) if token else []
         return {"items": item, **_progress(db, state, me.person)}
 
-    found = _rendered(state.study.database.transact(work))
+    found = _rendered(state, state.study.database.transact(work))
     items = found.pop("items")
     return {**found, "item": items[0] if items else None}
 
@@ -142,12 +141,13 @@ def own_recent(request: Request, me: Judge) -> dict[str, list[Recent]]:
 @router.get("/api/judgments/{number}")
 def show_again(request: Request, me: Judge, number: Number) -> dict[str, Any]:
     """One of the person's last ten answers with its comparison, sides as they were."""
-    with state_of(request).study.database.read() as db:
+    state = state_of(request)
+    with state.study.database.read() as db:
         mine = next((r for r in recent(db, me.person) if r.number == number), None)
         if mine is None:
             raise HTTPException(404, "only your last ten answers can be opened again")
-        item = assignments(db, ONE, token=mine.token)[0]
-    return {"judgment": mine, "item": _shown(item)}
+        items = assignments(db, ONE, token=mine.token)
+    return {"judgment": mine, "item": _shown(state, items)[0]}
 
 
 @router.post("/api/judgments/{number}")
@@ -186,15 +186,13 @@ def _progress(db: Connection, state: AppState, person: Person) -> dict[str, Any]
     }
 
 
-def _rendered(found: dict[str, Any], held: Sequence[str] = ()) -> dict[str, Any]:
+def _rendered(state: AppState, found: dict[str, Any], held: Sequence[str] = ()) -> dict[str, Any]:
     """The answer with its comparisons as HTML; outside of the transaction, which others await."""
-    return {**found, "items": [_shown(i) for i in found["items"] if i.token not in held]}
+    return {**found, "items": _shown(state, [i for i in found["items"] if i.token not in held])}
 
 
-def _shown(item: Assignment) -> dict[str, Any]:
-    return {
-        "token": item.token,
-        "prompt": render_messages(item.prompt),
-        "left": render_messages(item.left),
-        "right": render_messages(item.right),
-    }
+def _shown(state: AppState, items: Sequence[Assignment]) -> list[dict[str, Any]]:
+    texts = [text for item in items for text in (item.prompt, item.left, item.right)]
+    html = iter(state.study.shown(texts))
+    names = ("prompt", "left", "right")
+    return [{"token": item.token, **{name: next(html) for name in names}} for item in items]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Annotated, Any
@@ -14,13 +14,14 @@ from sqlalchemy import Connection
 
 from plaudit.study.review import SIDES
 from plaudit.study_app.context import AppState, Session, allowed, state_of
-from plaudit.study_app.rendering import render_messages
 from plaudit.web.headers import root_of
 
 ON_PAGE = 20
 Number = Annotated[int, Parameter(ge=1, le=2**62)]
 Values = dict[str, Any]
 BETTER = {1: "slightly better", 2: "better", 3: "much better"}
+CARDS = {"cards", "candidates"}  # lists of comparisons that a page shows
+LINES = ("votes", "problems")  # lists of judgments in a card
 ANSWERS = {"tie": "Equal", "both_bad": "Both bad", "skip": "Skipped", "withdrawn": "Taken back"}
 
 
@@ -70,7 +71,11 @@ class Page:
             state = state_of(request)
             with state.study.database.read() as db:
                 visit = Visit(db, state, me, page, request.query_params)
-                return show_page(request, self.name, page=page, **self.values(visit))
+                values = self.values(visit)
+            # Outside of the transaction: a text that has no HTML yet gets it in one of its own.
+            for name in CARDS & values.keys():
+                values[name] = rendered(state, values[name])
+            return show_page(request, self.name, page=page, **values)
 
         return show
 
@@ -85,13 +90,15 @@ def show_page(request: Request, name: str, here: str = "", **values: Any) -> Res
 # ---------------------------------------------------------------------------- a comparison
 
 
-def rendered(card: Values) -> Values:
-    """A card with its texts as HTML and its judgments in words."""
-    lines = ("votes", "problems", "said")
-    texts: Values = {name: render_messages(card[name]) for name in SIDES}
-    return (
-        card | texts | {name: [in_words(v) for v in card[name]] for name in lines if name in card}
-    )
+def rendered(state: AppState, cards: Sequence[Values]) -> list[Values]:
+    """Cards with their texts as HTML and their judgments in words."""
+    html = iter(state.study.shown([card[name] for card in cards for name in SIDES]))
+    return [
+        card
+        | {name: next(html) for name in SIDES}
+        | {name: [in_words(v) for v in card[name]] for name in LINES if name in card}
+        for card in cards
+    ]
 
 
 def in_words(line: Values) -> Values:

@@ -63,7 +63,7 @@ def disagreements(visit: Visit) -> Values:
 
 def problems(visit: Visit) -> Values:
     found = review.problems(visit.db, visit.offset, ON_PAGE + 1)
-    return {"cards": [rendered(c) for c in found[:ON_PAGE]], "more": len(found) > ON_PAGE}
+    return {"cards": found[:ON_PAGE], "more": len(found) > ON_PAGE}
 
 
 def gold(visit: Visit) -> Values:
@@ -71,8 +71,8 @@ def gold(visit: Visit) -> Values:
     candidates = review.gold_candidates(visit.db) if visit.page == 0 else []
     return {
         "total": total,
-        "cards": [rendered(review.card(visit.db, comparison)) for comparison in shown],
-        "candidates": [rendered(review.card(visit.db, key)) for key in candidates],
+        "cards": [review.card(visit.db, comparison) for comparison in shown],
+        "candidates": [review.card(visit.db, key) for key in candidates],
         "more": total > visit.offset + ON_PAGE,
     }
 
@@ -80,7 +80,7 @@ def gold(visit: Visit) -> Values:
 def _cards(visit: Visit, comparisons: list[int]) -> Values:
     shown = comparisons[visit.offset : visit.offset + ON_PAGE]
     return {
-        "cards": [rendered(review.card(visit.db, comparison)) for comparison in shown],
+        "cards": [review.card(visit.db, comparison) for comparison in shown],
         "more": len(comparisons) > visit.offset + ON_PAGE,
     }
 
@@ -90,9 +90,11 @@ def _cards(visit: Visit, comparisons: list[int]) -> Values:
 
 @router.get("/comparisons/{comparison}")
 def show_comparison(request: Request, me: Owner, comparison: Number) -> Response:
-    with state_of(request).study.database.read() as db:
-        card = rendered(review.card(db, comparison))
+    state = state_of(request)
+    with state.study.database.read() as db:
+        found = review.card(db, comparison)
         said = [in_words(line) for line in review.judgments(db, comparison)]
+    (card,) = rendered(state, [found])
     return show_page(request, "comparison", "comparisons", card=card, said=said)
 
 

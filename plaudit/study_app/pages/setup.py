@@ -36,6 +36,7 @@ class Upload(BaseModel):
     pairing: Pairing = "all"
     columns: str = ""
     mask: list[Mask] = []
+    keep: str = ""
 
     def config(self) -> AddConfig:
         return AddConfig(
@@ -43,6 +44,7 @@ class Upload(BaseModel):
             pairing=self.pairing,
             columns=self.columns.strip() or None,
             mask=tuple(self.mask),
+            keep=(self.keep.strip(),) if self.keep.strip() else (),
         )
 
 
