@@ -150,6 +150,7 @@ comparison = Table(
     Column("reviewed_until", Key),
     # A practice pair: its gold answer is explained to whoever begins; in no figure or export.
     Column("explanation", Text),
+    Column("explained_left", String(1)),  # a or b: the response that the explanation calls A
     # Drawn at random to be asked of several people: what agreement is measured on.
     Column("agreement", Boolean, nullable=False, default=False, server_default=false()),
     _link("panel", "panel", nullable=True),
@@ -259,6 +260,8 @@ assignment = Table(
 _leased = "state = 'leased'"
 _partial("ix_assignment_leased", assignment.c.leased_until, assignment.c.id, _leased)
 _partial("ix_assignment_held", assignment.c.annotator, assignment.c.id, _leased)
+_expired = "state = 'expired'"
+_partial("ix_assignment_expired", assignment.c.annotator, assignment.c.id, _expired)
 Index("ix_assignment_comparison", assignment.c.comparison)
 
 ranking = Table(

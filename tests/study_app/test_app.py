@@ -4,6 +4,7 @@ import io
 import json
 import re
 import uuid
+from html import unescape
 
 import pytest
 from starlette.testclient import TestClient
@@ -11,13 +12,24 @@ from starlette.testclient import TestClient
 from plaudit.config import CollectConfig
 from plaudit.study.accounts import invite
 from plaudit.study_app.app import create_app
-from tests.study.conftest import csrf_of, fill, form_token
+from tests.study.conftest import (
+    csrf_of,
+    fill,
+    form_token,
+    issued_earlier,
+    people,
+)
 
 PASSWORD = "correct horse battery"
 
 
 def link(study, role="annotator", uses=1):
     return study.database.transact(lambda db: invite(db, role, "test", uses))
+
+
+def setup_of(page):
+    """What the judging screen is told in its page."""
+    return json.loads(unescape(re.findall(r"data-setup='([^']*)'", page)[0]))
 
 
 class Browser:
@@ -138,12 +150,15 @@ def test_every_response_forbids_what_is_outside(study):
 
 def test_a_vote_is_stored_once_and_brings_the_next(study):
     browser = Browser(study)
+    browser.api("/api/next")
+    (who,) = people(study)
+    issued_earlier(study, who)
     item, body, answer = vote(browser, "right", strength=3, reasons=["clearer"], active_ms=1234)
     tokens = [next_item["token"] for next_item in answer.json()["items"]]
     assert item["token"] not in tokens
     assert len(tokens) == 3
     again = browser.api("/api/votes", body)
-    assert again.json()["number"] == answer.json()["number"]
+    assert again.json()["token"] == answer.json()["token"] == item["token"]
     other = browser.api("/api/votes", {**body, "key": uuid.uuid4().hex})
     assert other.status_code == 409
     (judgment,) = study.judgments()
@@ -180,12 +195,17 @@ def test_undo_edit_and_recent(study):
     vote(browser, "tie")
     (mine,) = browser.client.get("/api/recent").json()["judgments"]
     assert mine["answer"] == "tie"
-    shown = browser.client.get(f"/api/judgments/{mine['number']}").json()
+    shown = browser.client.get(f"/api/judgments/{mine['token']}").json()
     assert shown["item"]["left"] == item["left"]
-    edited = {"key": uuid.uuid4().hex, "answer": "right"}
-    assert browser.api(f"/api/judgments/{mine['number']}", edited).status_code == 200
-    assert browser.client.get("/api/judgments/999").status_code == 404
-    assert next(iter(study.judgments())).answer in ("a", "b")
+    edited = {"key": uuid.uuid4().hex, "answer": "right", "version": mine["version"]}
+    path = f"/api/judgments/{mine['token']}"
+    assert browser.api(path, edited).status_code == 200
+    assert browser.api(path, edited).status_code == 200  # sent again
+    stale = browser.api(path, {**edited, "key": uuid.uuid4().hex})
+    assert stale.status_code == 409
+    assert "latest form" in stale.json()["error"]
+    assert browser.client.get(f"/api/judgments/{'0' * 32}").status_code == 404
+    assert [judgment.answer in ("a", "b") for judgment in study.judgments()] == [True]
 
 
 def test_preferences_stay(study):
@@ -194,8 +214,8 @@ def test_preferences_stay(study):
         browser.api("/api/preferences", {"shortcuts": False, "mode": "graded"}).status_code == 200
     )
     page = browser.client.get("/judge").text
-    assert 'data-shortcuts="off"' in page
-    assert 'data-mode="graded"' in page
+    assert setup_of(page)["shortcuts"] is False
+    assert setup_of(page)["mode"] == "graded"
 
 
 def test_no_payload_tells_who_wrote_what(study):
@@ -267,7 +287,7 @@ def test_texts_that_no_database_holds_are_made_storable(where, tmp_path, bad):
             browser.api("/api/votes", {**body, "key": "k" * 32, "rationale": ""})
         for form in ("raw", "pairs", "dataset"):
             store.export(tmp_path / form, format=form)
-        huge = {**body, "key": "h" * 32, "rationale": "", "guideline": 10**30}
+        huge = {**body, "key": "h" * 32, "rationale": "", "active_ms": 10**30}
         assert browser.api("/api/votes", huge).status_code == 422
 
 
@@ -280,15 +300,13 @@ def test_a_token_that_is_not_ascii_is_refused(study):
 def test_undo_takes_back_the_comparison_that_the_screen_shows(study):
     """Not the one edited last."""
     browser = Browser(study)
-    first, _, answer = vote(browser)
+    first, _, _ = vote(browser)
     second, _, _ = vote(browser)
-    browser.api(
-        f"/api/judgments/{answer.json()['number']}", {"key": uuid.uuid4().hex, "answer": "tie"}
-    )
+    edited = {"key": uuid.uuid4().hex, "answer": "tie", "version": 1}
+    assert browser.api(f"/api/judgments/{first['token']}", edited).status_code == 200
     taken = browser.api("/api/undo", {"key": uuid.uuid4().hex, "token": second["token"]}).json()
     assert taken["item"]["token"] == second["token"]
     assert [judgment.answer for judgment in study.judgments()] == ["tie"]
-    assert first
 
 
 def test_progress_does_not_give_gold_away(study, rows):
@@ -302,7 +320,6 @@ def test_progress_does_not_give_gold_away(study, rows):
     seen = []
     for _ in range(8):
         progress = vote(browser)[2].json()["progress"]
-        assert set(progress) == {"judged", "percent"}
-        assert progress["percent"] % 5 == 0
+        assert set(progress) == {"judged", "quota"}
         seen.append(progress["judged"])
     assert seen == list(range(1, 9))

@@ -105,10 +105,10 @@ def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
             if turn == 8:  # the second loses the connection, judges on, and gets it back
                 people[1].context.set_offline(True)
             if turn == 10:
-                people[1].wait_for_selector("#connection:not([hidden])")
+                people[1].wait_for_selector("#status[data-kind=kept]")
                 picture(people[1], "06-offline")
                 people[1].context.set_offline(False)
-                people[1].wait_for_selector("#connection", state="hidden")
+                people[1].wait_for_selector("#status[data-kind=saved]")
             for number, page in enumerate(people):
                 other = {"ArrowLeft": "ArrowRight", "ArrowRight": "ArrowLeft"}
                 key = longer(page)

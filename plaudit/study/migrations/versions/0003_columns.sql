@@ -7,6 +7,8 @@ ALTER TABLE comparison ADD COLUMN reviewed_until BIGINT
 
 ALTER TABLE comparison ADD COLUMN explanation TEXT
 
+ALTER TABLE comparison ADD COLUMN explained_left VARCHAR(1)
+
 ALTER TABLE comparison ADD COLUMN agreement BOOLEAN DEFAULT false NOT NULL
 
 ALTER TABLE comparison ADD COLUMN panel BIGINT CONSTRAINT fk_comparison_panel_panel
@@ -60,3 +62,5 @@ WHERE answer = 'skip' OR report <> ''
 
 CREATE INDEX ix_comparison_replaces ON comparison (replaces, id)
 WHERE replaces IS NOT NULL
+
+CREATE INDEX ix_assignment_expired ON assignment (annotator, id) WHERE state = 'expired'
