@@ -161,7 +161,9 @@ def resolve(
         raise DataError(f"answer {answer!r} is not one of a, b, tie, both_bad")
     if (known := _by_key(db, owner, key)) is not None:
         return known
-    if not db.scalar(select(s.comparison.c.id).where(s.comparison.c.id == comparison)):
+    # Locked, so that of two owners at once the second decides on what the first has said.
+    this = select(s.comparison.c.id).where(s.comparison.c.id == comparison).with_for_update()
+    if not db.scalar(this):
         raise DataError(f"no comparison {comparison}")
     j = s.latest.c
     last = select(j.id).where(j.comparison == comparison, j.kind == "resolution")

@@ -105,6 +105,13 @@ _LEASE = {
     )
 }
 
+# Gold is asked by a rate of its own, practice before the start, the withdrawn not at all.
+_HAS_NO_SLOTS = or_(
+    s.comparison.c.gold.is_not(None),
+    s.comparison.c.withdrawn_at.is_not(None),
+    s.comparison.c.explanation.is_not(None),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -146,12 +153,12 @@ def expire(db: Connection, now: float) -> int:
 
 
 def change_slots(db: Connection, comparison: int, change: int) -> None:
-    """Take or give back slots of a comparison; gold has none."""
+    """Take or give back slots of a comparison; what is never asked of the queue has none."""
     c = s.comparison
     values: dict[str, Any] = {"slots": c.c.slots + change}
     if change > 0:
         values["reopened"] = True
-    db.execute(update(c).where(c.c.id == comparison, c.c.gold.is_(None)).values(**values))
+    db.execute(update(c).where(c.c.id == comparison, ~_HAS_NO_SLOTS).values(**values))
 
 
 def recount(db: Connection, *conditions: Any) -> None:
@@ -171,8 +178,7 @@ def recount(db: Connection, *conditions: Any) -> None:
         )
         .scalar_subquery()
     )
-    never = or_(c.c.gold.is_not(None), c.c.withdrawn_at.is_not(None), c.c.explanation.is_not(None))
-    slots = case((never, 0), else_=c.c.overlap - taken)
+    slots = case((_HAS_NO_SLOTS, 0), else_=c.c.overlap - taken)
     opened = and_(slots > 0, or_(c.c.slots <= 0, c.c.reopened))
     db.execute(update(c).where(*conditions).values(slots=slots, reopened=opened))
 

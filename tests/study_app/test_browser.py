@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from plaudit.study import schema
+from tests.rendering.attacks import XSS
 from tests.study.conftest import (
     CHROMIUM,
     Server,
@@ -20,7 +21,6 @@ from tests.study.conftest import (
     press,
     ready,
 )
-from tests.study_app.test_rendering import XSS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 # A guard against a key that waits for the server; benchmarks/RESULTS.md has what it takes.

@@ -45,7 +45,7 @@ def show_guideline(request: Request, me: Judge) -> Response:
     state = state_of(request)
     with state.study.database.read() as db:
         part = guideline_for(db, me.person)
-    return state.page(request, "guideline.html", **part)
+    return state.page(request, "guideline_text.html", **part)
 
 
 @router.post("/api/guideline-seen")
@@ -63,9 +63,11 @@ def read_guideline(db: Connection, request: Request, me: Judging, given: Seen) -
 @router.get("/api/practice")
 def practice(request: Request, me: Judge) -> dict[str, Any]:
     """The practice pairs with their answers; what is answered to them is not stored."""
-    with state_of(request).study.database.read() as db:
+    state = state_of(request)
+    with state.study.database.read() as db:
         pairs = practice_pairs(db)
-    return {"items": [_explained(pair) for pair in pairs]}
+    items = shown(state, [pair.item for pair in pairs])
+    return {"items": [_explained(*each) for each in zip(pairs, items, strict=True)]}
 
 
 @router.post("/api/preferences")
@@ -138,6 +140,6 @@ def _changed_lines(before: str, after: str) -> list[tuple[str, str]]:
     return [(signs[line[0]], line[1:]) for line in lines if line[0] in signs]
 
 
-def _explained(pair: Practice) -> dict[str, Any]:
+def _explained(pair: Practice, item: dict[str, Any]) -> dict[str, Any]:
     about = {"answer": pair.answer, "explanation": pair.explanation}
-    return {**shown(pair.item), **about, "written": as_written(pair.item)}
+    return {**item, **about, "written": as_written(pair.item)}

@@ -33,7 +33,7 @@ from plaudit.study.assignment import ONE, Assignment, assign, assignments
 from plaudit.study.ingest import storable
 from plaudit.study.practice import practice_pairs
 from plaudit.study.study import settings_of
-from plaudit.study_app.context import state_of, writes
+from plaudit.study_app.context import AppState, state_of, writes
 from plaudit.study_app.pages import introduction, preview
 from plaudit.study_app.pages.judging import Judge, Judging, as_written, shown, with_columns
 
@@ -145,7 +145,8 @@ def next_comparisons(request: Request, me: Judging, given: Asking) -> JSONRespon
             found["progress"]["today"] = _judged_since(db, me.person, given.since)
         return found
 
-    return JSONResponse(_rendered(state_of(request).study.database.transact(work), given.held))
+    state = state_of(request)
+    return JSONResponse(_rendered(state, state.study.database.transact(work), given.held))
 
 
 @router.post("/api/votes")
@@ -155,7 +156,8 @@ def store_vote(request: Request, me: Judging, given: Vote) -> JSONResponse:
         vote(db, me.person, given.token, given.answered(settings))
         return {"token": given.token, **_next(db, me.person, settings)}
 
-    return JSONResponse(_rendered(state_of(request).study.database.transact(work), given.held))
+    state = state_of(request)
+    return JSONResponse(_rendered(state, state.study.database.transact(work), given.held))
 
 
 @router.post("/api/undo")
@@ -170,8 +172,9 @@ def take_back(request: Request, me: Judging, given: Undo) -> dict[str, Any]:
             "progress": _progress(db.execute(_NOW, {"person": me.person.id}).one(), settings),
         }
 
-    found = state_of(request).study.database.transact(work)
-    return {**found, "item": shown(found["item"]) if found["item"] else None}
+    state = state_of(request)
+    found = state.study.database.transact(work)
+    return {**found, "item": shown(state, [found["item"]])[0] if found["item"] else None}
 
 
 @router.get("/api/recent")
@@ -183,12 +186,13 @@ def own_recent(request: Request, me: Judge) -> dict[str, Any]:
 @router.get("/api/judgments/{token}")
 def show_again(request: Request, me: Judge, token: TokenInPath) -> dict[str, Any]:
     """One of the person's last ten answers with its comparison, sides as they were."""
-    with state_of(request).study.database.read() as db:
+    state = state_of(request)
+    with state.study.database.read() as db:
         mine = next((mine for mine in recent(db, me.person) if mine.token == token), None)
         if mine is None:
             raise HTTPException(404, "only your last ten answers can be opened again")
         item = _one(db, token, settings_of(db))
-    return {"judgment": _public(mine), "item": shown(item)}
+    return {"judgment": _public(mine), "item": shown(state, [item])[0]}
 
 
 @router.post("/api/judgments/{token}")
@@ -262,9 +266,10 @@ def _one(db: Connection, token: str, settings: StudySettings) -> Assignment:
     return with_columns(assignments(db, ONE, token=token)[0], settings)
 
 
-def _rendered(found: dict[str, Any], held: Sequence[str] = ()) -> dict[str, Any]:
+def _rendered(state: AppState, found: dict[str, Any], held: Sequence[str] = ()) -> dict[str, Any]:
     """The answer with its comparisons as HTML; outside of the transaction, which others await."""
-    return {**found, "items": [shown(item) for item in found["items"] if item.token not in held]}
+    items = [item for item in found["items"] if item.token not in held]
+    return {**found, "items": shown(state, items)}
 
 
 def _public(mine: Recent) -> dict[str, Any]:

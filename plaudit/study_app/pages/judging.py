@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -10,8 +11,7 @@ from fastapi import Depends, HTTPException, Request
 
 from plaudit.config import StudySettings
 from plaudit.study.assignment import Assignment
-from plaudit.study_app.context import Session, allowed, state_of
-from plaudit.study_app.rendering import render_messages
+from plaudit.study_app.context import AppState, Session, allowed, state_of
 from plaudit.types import Message, Messages
 
 Judge = Annotated[Session, Depends(allowed("annotator", "owner"))]
@@ -32,16 +32,18 @@ def with_columns(item: Assignment, settings: StudySettings) -> Assignment:
     return replace(item, columns=chosen)
 
 
-def shown(item: Assignment) -> dict[str, Any]:
-    """A comparison as the screen takes it: HTML of its texts, and columns as text."""
-    columns = {"columns": [[k, _plain(v)] for k, v in item.columns.items()]} if item.columns else {}
-    return {
-        "token": item.token,
-        "prompt": render_messages(item.prompt),
-        "left": render_messages(item.left),
-        "right": render_messages(item.right),
-        **columns,
-    }
+def shown(state: AppState, items: Sequence[Assignment]) -> list[dict[str, Any]]:
+    """Comparisons as the screen takes them: HTML of their texts, and columns as text.
+
+    Call it outside of a transaction: a text that has no HTML yet gets it in one of its own.
+    """
+    texts = [text for item in items for text in (item.prompt, item.left, item.right)]
+    html = iter(state.study.shown(texts))
+    return [
+        {"token": item.token, **{name: next(html) for name in ("prompt", "left", "right")}}
+        | ({"columns": [[k, _plain(v)] for k, v in item.columns.items()]} if item.columns else {})
+        for item in items
+    ]
 
 
 def as_written(item: Assignment) -> dict[str, Any]:

@@ -24,10 +24,11 @@ def look(
     request: Request, me: Owner, after: Annotated[int, Query(ge=0, le=2**62)] = 0
 ) -> dict[str, Any]:
     """The comparisons after the one with this number, as annotators see them; none is leased."""
-    with state_of(request).study.database.read() as db:
+    state = state_of(request)
+    with state.study.database.read() as db:
         settings = settings_of(db)
         items = _comparisons(db, s.comparison_text.c.id > after, COUNT)
-    return {"items": [shown(with_columns(item, settings)) for item in items]}
+    return {"items": shown(state, [with_columns(item, settings) for item in items])}
 
 
 @router.get("/api/preview/{number}/raw")
