@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from plaudit.config import CollectConfig
 from plaudit.study import accounts
 from plaudit.study.accounts import SESSION_SECONDS, Person
-from plaudit.study.quality import OverviewUpdater
+from plaudit.study.overview import OverviewUpdater
 from plaudit.study.study import Study
 from plaudit.version import __version__
 from plaudit.web.headers import over_https, root_of

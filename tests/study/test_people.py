@@ -10,7 +10,7 @@ from plaudit.errors import DataError
 from plaudit.study import Study, people, schema
 from plaudit.study.accounts import Newcomer, invite, join, owners
 from plaudit.study.answers import Answer, vote
-from plaudit.study.quality import OverviewUpdater
+from plaudit.study.overview import OverviewUpdater
 from tests.study.conftest import fill, given, judge, person, prefers_good
 
 A, C = schema.annotator.c, schema.comparison.c
