@@ -127,7 +127,11 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
     """The comparisons of each slate, paired by policy; what is left out is counted."""
     for slate in slates:
         added.rows += 1
-        slate = _privately(_storable(slate), config, added)
+        try:
+            slate = _privately(_storable(slate), config, added)
+        except RecursionError:
+            added.drop("nested too deeply to be stored")
+            continue
         pairs = list(PAIRINGS[config.pairing](len(slate.responses), slate.prompt_id()))
         if not pairs:
             added.drop("only one response")

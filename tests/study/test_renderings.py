@@ -2,8 +2,10 @@
 
 import json
 
+import pytest
 from sqlalchemy import func, select, update
 
+from plaudit.errors import DataError
 from plaudit.rendering.plain import TOO_COMPLEX
 from plaudit.study import renderings as module
 from plaudit.study import schema as s
@@ -126,3 +128,30 @@ def test_words_are_counted_in_scripts_without_spaces(study):
     study.compare("Q", ["重新设置密码的方法如下", "two words"])
     with study.database.read() as db:
         assert sorted(db.scalars(select(s.response.c.words))) == [2, 6]
+
+
+def nested(depth):
+    deep = {}
+    for _ in range(depth):
+        deep = {"a": deep}
+    call = {"function": {"name": "dig", "arguments": deep}}
+    return [{"role": "assistant", "content": "", "tool_calls": [call]}]
+
+
+def test_arguments_nested_deeply_are_shown_or_said_to_be_too_deep(study):
+    for depth in (100, 200, 250):
+        study.compare(f"Q{depth}", [nested(depth), "b"])
+    with pytest.raises(DataError, match="nested too deeply to be stored"):
+        study.compare("Q", [nested(900), "b"])
+    for comparison in study.comparisons():
+        assert "dig" in json.dumps(study.shown([comparison.response_a, comparison.response_b]))
+
+
+@pytest.mark.parametrize(
+    "calls", ["odd", {"name": "f"}, [None], [{"function": "x"}], [{"function": {"name": 5}}]]
+)
+def test_odd_tool_calls_are_shown_somehow(study, calls):
+    message = (Message("assistant", "text", {"tool_calls": calls}),)
+    html = study.shown([message])[0][0]["html"]
+    assert "text" in html
+    assert TOO_COMPLEX not in html
