@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_network
 from typing import Any, Literal
 
 from plaudit.errors import UsageError
 
 BAD_SHARE = 0.10  # of the rows: with more bad ones a verb stops, or ends with exit code 1
+
+
+def known_names(
+    flag: str, given: Iterable[str], known: Collection[str], what: str
+) -> tuple[str, ...]:
+    """The names given, each by itself or several as NAME,NAME.
+
+    Raises UsageError on one that is not known, with those that are.
+    """
+    found: list[str] = []
+    for item in given:
+        parts = [item] if item in known else [part.strip() for part in item.split(",")]
+        if wrong := [part for part in parts if part not in known]:
+            listed = ", ".join(sorted(known)) or "none"
+            raise UsageError(
+                f"{flag} {', '.join(wrong)}: no {what} of this name; there are: {listed}"
+            )
+        found += parts
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +280,10 @@ class AddConfig(DataConfig):
     overlap: int | None = None
     """People asked about each comparison added; the study's setting when not given."""
     mask: tuple[Mask, ...] = ()
-    """Mask e-mail addresses, numbers and keys (pii), or models that name themselves (models)."""
+    """Mask e-mail addresses, numbers and keys (pii), or names of models (models), in texts and
+    kept columns; a clear copy that the study has is replaced."""
+    keep: tuple[str, ...] = ()
+    """Columns of DATA to keep: NAME,NAME; without a mask all are kept when not given."""
     in_order: bool = False
     """Ask in the order of DATA instead of a random one, before all others."""
 
@@ -287,8 +310,27 @@ class CollectConfig:
     """Path under which a reverse proxy shows the app, such as /judging."""
     https: bool = False
     """People reach the app by https (through a proxy): cookies are then sent by https only."""
+    host_name: tuple[str, ...] = ()
+    """Names by which people reach the app, such as judging.example.org, beside the loopback names
+    and the address it listens on; requests for any other name are refused."""
+    trusted_proxy: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies, whose X-Forwarded headers are believed."""
 
     def __post_init__(self) -> None:
+        for proxy in self.trusted_proxy:
+            try:
+                ip_network(proxy, strict=False)
+            except ValueError as error:
+                raise UsageError(
+                    f"--trusted-proxy takes addresses or networks, such as 10.0.0.5 or "
+                    f"10.0.0.0/24, found {proxy!r}"
+                ) from error
+        for name in self.host_name:
+            if not name or any(letter in name for letter in " /@?#") or name.count(":") == 1:
+                raise UsageError(
+                    f"--host-name takes names without scheme and port, such as "
+                    f"judging.example.org, found {name!r}"
+                )
         if not 0 <= self.port < 65536:
             raise UsageError(f"--port must lie in 0 to 65535, found {self.port}")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
@@ -301,24 +343,41 @@ class CollectConfig:
 class ExportConfig:
     """What `export` can be told. Raises UsageError on a value that cannot be used."""
 
-    format: Literal["pairs", "trl", "raw", "dataset"] = "pairs"
+    format: Literal["pairs", "trl", "raw", "dataset", "csv"] = "pairs"
     """pairs (vote shares), trl (chosen, rejected, margin), raw (every judgment), dataset (a
-    Hugging Face folder of the pairs with its card)."""
+    Hugging Face folder of the pairs with its card), csv (a judgment per row, for a spreadsheet)."""
     aggregate: str = "auto"
     """How votes become the probability that a is better: auto (the best on real votes), or a
     name of statistics.aggregation.MODELS."""
     test_share: float = 0.0
     """Share of the prompts written to a test file, split as `train` splits them."""
     without: tuple[str, ...] = ()
-    """Annotators whose judgments are left out."""
+    """Annotators whose judgments are left out: NAME,NAME."""
+    only: tuple[str, ...] = ()
+    """Annotators whose judgments alone are exported: NAME,NAME."""
+    excluded: tuple[str, ...] = ()
+    """Annotators taken out of the study whose judgments are exported all the same: NAME,NAME."""
+    keep: tuple[str, ...] = ()
+    """Columns of the data to export: NAME,NAME; when not given all, of a data set folder none."""
     gold: bool = False
     """Export gold comparisons too."""
     min_votes: int = 1
     """Comparisons with fewer judgments are left out."""
 
     def __post_init__(self) -> None:
-        if self.format not in ("pairs", "trl", "raw", "dataset"):
-            raise UsageError(f"--format must be pairs, trl, raw or dataset, found {self.format!r}")
+        if self.format not in ("pairs", "trl", "raw", "dataset", "csv"):
+            raise UsageError(
+                f"--format must be pairs, trl, raw, dataset or csv, found {self.format!r}"
+            )
+        if self.format == "raw" and (self.excluded or self.keep):
+            raise UsageError("--format raw has everything: it takes neither --excluded nor --keep")
+        if self.format in ("raw", "csv") and (
+            self.test_share or self.min_votes > 1 or self.aggregate != "auto"
+        ):
+            raise UsageError(
+                f"--format {self.format} writes single judgments: --test-share, --min-votes and "
+                "--aggregate are for the other formats"
+            )
         if not 0 <= self.test_share < 1:
             raise UsageError(f"--test-share must lie in [0, 1), found {self.test_share}")
         if self.min_votes < 1:

@@ -219,6 +219,7 @@ class Origin(NamedTuple):
     sampling: Mapping[str, Any] = {}
 
 
+Authors = Origin | tuple[Origin, ...] | None  # one, several who wrote the same text, or unknown
 Verdict = Literal["preferred", "tie", "both_bad", "skip"]
 
 
@@ -258,7 +259,7 @@ class Slate:
     aggregate: str | None = None
     strength: float | None = None
     group: str | None = None
-    origins: tuple[Origin | None, ...] = ()
+    origins: tuple[Authors, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
 

@@ -63,8 +63,11 @@ def add(
 
 
 def _facts(name: str, added: Added) -> dict[str, Any]:
-    keys = ("format", "rows", "comparisons", "known", "labels", "dropped", "found", "masked")
-    return {"data": name} | {key: getattr(added, key) for key in (*keys, "problems")}
+    keys = (
+        *("format", "rows", "comparisons", "known", "labels", "drawn", "replaced", "dropped"),
+        *("columns", "found", "masked", "names", "problems"),
+    )
+    return {"data": name} | {key: getattr(added, key) for key in keys}
 
 
 def _lines(name: str, added: Added) -> list[str]:
@@ -73,12 +76,20 @@ def _lines(name: str, added: Added) -> list[str]:
         + (f", {added.known:,} there already" if added.known else "")
         + (f", {added.labels:,} labels" if added.labels else "")
     ]
+    if added.drawn:
+        lines.append(f"  drawn at random to measure agreement: {added.drawn:,}")
+    if added.replaced:
+        lines.append(f"  clear copies replaced by masked ones: {added.replaced:,}")
     if added.dropped:
         lines.append("  left out: " + _counts(added.dropped))
     lines += [f"  {problem}" for problem in added.problems]
+    if added.columns:
+        lines.append(f"  columns not kept (--keep NAME keeps one): {_counts(added.columns)}")
     if added.found:
-        what = "masked" if added.masked else "found in texts, not masked (--mask pii --mask models)"
+        what = "masked" if added.masked else "found, not masked (--mask pii --mask models)"
         lines.append(f"  {what}: {_counts(added.found)}")
+    if added.names:
+        lines.append(f"  models masked by name: {', '.join(added.names)}")
     return lines
 
 

@@ -19,7 +19,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,10 +47,13 @@ PRAGMAS = (
 
 
 class Database:
-    """An engine with the two kinds of transaction."""
+    """An engine with the two kinds of transaction.
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    `made` is the file that opening has made, if it has.
+    """
+
+    def __init__(self, engine: Engine, made: Path | None = None) -> None:
+        self.engine, self.made = engine, made
         self.sqlite = engine.dialect.name == "sqlite"
         self._writer = _Writer(_sqlite(engine.url, connections=1)) if self.sqlite else None
 
@@ -99,10 +102,23 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
+    def checkpoint(self) -> None:
+        """Bring all that is in SQLite's log into the file, and empty the log."""
+        if self.sqlite:
+            with self.engine.connect() as connection:
+                connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()
         self.engine.dispose()
+
+    def unmake(self) -> None:
+        """Close, and remove the file where opening has made it and nobody else has it open."""
+        self.close()
+        if self.made is not None and _unused(self.made):
+            for path in _files(self.made):
+                path.unlink(missing_ok=True)
 
 
 def upsert(db: Connection) -> Any:
@@ -206,15 +222,53 @@ def open_database(where: str, create: bool = True) -> Database:
 
     Raises DataError on what is neither, cannot be reached, is no study or a newer one.
     """
-    url = _url(where, create)
-    engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
-    database = Database(engine)
+    url, made = _url(where, create), None
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "")
+        made = _keep_private(path)
+        database = Database(_sqlite(url), made)
+    else:
+        database = Database(_postgresql(url))
     try:
         _migrate(database, where, create)
     except (OperationalError, DatabaseError) as error:
-        engine.dispose()
+        database.unmake()
         raise DataError(f"{where}: cannot be opened as a study: {error.orig}") from error
+    except BaseException:
+        database.unmake()
+        raise
     return database
+
+
+def _keep_private(path: Path) -> Path | None:
+    """Make the file for its owner alone where it is not there; returns it if it was made.
+
+    SQLite gives its log the permissions of the file. One that everybody can read was not meant
+    to be, and is closed; one open to a group stays so.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        for each in _files(path):
+            if each.exists() and each.stat().st_mode & 0o007:
+                with suppress(OSError):  # another one's, who has to do it
+                    each.chmod(each.stat().st_mode & 0o770)
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be made: {error.strerror}") from error
+    return path
+
+
+def _unused(path: Path) -> bool:
+    """Whether nobody has the file open: SQLite gives up its log for the last one only."""
+    with closing(sqlite3.connect(path)) as connection, suppress(sqlite3.Error):
+        return bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",))
+    return False
+
+
+def _files(path: Path) -> list[Path]:
+    """A study's file, and those that SQLite keeps beside it."""
+    return [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))]
 
 
 def _url(where: str, create: bool) -> URL:
@@ -243,7 +297,12 @@ def _url(where: str, create: bool) -> URL:
 def _sqlite(url: URL, connections: int = 64) -> Engine:
     # The connection used last is used next: few are ever opened, and those stay warm.
     engine = create_engine(
-        url, pool_size=connections, max_overflow=0, pool_timeout=30, pool_use_lifo=True
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_use_lifo=True,
+        hide_parameters=True,  # a failed statement's values, such as addresses, are not for a log
     )
 
     @event.listens_for(engine, "connect")
@@ -262,7 +321,13 @@ def _sqlite(url: URL, connections: int = 64) -> Engine:
 
 def _postgresql(url: URL) -> Engine:
     options = "-c lock_timeout=10s -c statement_timeout=120s"
-    return create_engine(url, pool_size=16, max_overflow=16, connect_args={"options": options})
+    return create_engine(
+        url,
+        pool_size=16,
+        max_overflow=16,
+        connect_args={"options": options},
+        hide_parameters=True,
+    )
 
 
 def _migrate(database: Database, where: str, create: bool) -> None:
@@ -303,3 +368,4 @@ def _upgrade(database: Database, where: str) -> None:
             broken = connection.execute(text("PRAGMA foreign_key_check")).all()
             if broken:
                 raise DataError(f"{where}: not upgraded: rows refer to missing ones: {broken[:3]}")
+    database.checkpoint()  # a plain copy of the file is a study at least, not an empty file

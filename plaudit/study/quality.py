@@ -79,6 +79,7 @@ class Overview:
     retests: int = 0
     gold: int = 0
     agreement: Agreement | None = None
+    agreement_basis: str = ""  # what agreement and the reliabilities rest on
     annotators: Sequence[AnnotatorFacts] = ()
     queue: Sequence[int] = ()  # comparisons on which people disagree, nobody having resolved them
     disagreements: int = 0
@@ -95,9 +96,12 @@ def assess(
     vote = stands & (rows["kind"] == codes.VOTE)
     counted = vote & ~table.gold
     judged = np.unique(rows["comparison"][counted & (rows["answer"] != codes.SKIP)])
+    measured, drawn = _measured(table, counted, settings)
+    shared = np.unique(rows["comparison"][measured & (rows["answer"] != codes.SKIP)])
     sample, model_sample = (
-        counted & np.isin(rows["comparison"], judged[-size:]) for size in (SAMPLE, MODEL_SAMPLE)
+        measured & np.isin(rows["comparison"], shared[-size:]) for size in (SAMPLE, MODEL_SAMPLE)
     )
+    agreed = _agreement(table, sample)
     resolved = np.unique(rows["comparison"][stands & (rows["kind"] == codes.RESOLUTION)])
     queue, disagreements = _queue(rows[counted & (rows["answer"] < codes.TIE)], resolved)
     annotators = _annotators(table, vote, model_sample, settings)
@@ -119,14 +123,35 @@ def assess(
         by_day=_by_day(recent, now),
         retests=int((stands & (rows["kind"] == codes.RETEST)).sum()),
         gold=counts["gold"],
-        agreement=_agreement(table, sample),
+        agreement=agreed,
+        agreement_basis=_basis(agreed, drawn),
         annotators=annotators,
         queue=queue,
         disagreements=disagreements,
         resolved=len(resolved),
         alarms=_alarms(annotators, recent, now),
-        sampled=len(judged) > SAMPLE,
+        sampled=len(shared) > SAMPLE,
     )
+
+
+def _measured(table: JudgmentTable, counted: Mask, settings: StudySettings) -> tuple[Mask, bool]:
+    """[J] the votes that agreement rests on, and whether their comparisons were drawn at random.
+
+    Where one person is asked about each comparison, those of several people are the drawn ones:
+    any other was asked again for a reason. Two votes of one browser never count as agreement.
+    """
+    votes = table.one_per_person(counted)
+    drawn = votes & table.drawn
+    return (drawn, True) if settings.overlap == 1 and drawn.any() else (votes, False)
+
+
+def _basis(agreed: Agreement | None, drawn: bool) -> str:
+    """What agreement is based on, in a sentence."""
+    if agreed is None:
+        return ""
+    n = agreed.alpha_nominal.n
+    which = "drawn at random" if drawn else "with two judgments or more"
+    return f"Agreement based on {n:,} comparison{'' if n == 1 else 's'} {which}."
 
 
 def _agreement(table: JudgmentTable, sample: Mask) -> Agreement | None:

@@ -157,6 +157,8 @@ OPEN = text("comparison.slots > 0")
 REOPENED = text("comparison.reopened")
 IS_GOLD = text("comparison.gold IS NOT NULL")
 LEASED = text("assignment.state = 'leased'")
+# In no figure or export: withdrawn, or for practice.
+OUT = text("comparison.withdrawn_at IS NOT NULL OR comparison.explanation IS NOT NULL")
 
 
 def _partial(name: str, first: Column[Any], second: Column[Any], condition: str) -> None:
@@ -169,6 +171,7 @@ for _name, _condition in (
     ("ix_comparison_open", "slots > 0"),
     ("ix_comparison_reopened", "reopened"),
     ("ix_comparison_gold", "gold IS NOT NULL"),
+    ("ix_comparison_out", "withdrawn_at IS NOT NULL OR explanation IS NOT NULL"),
 ):
     _partial(_name, comparison.c.queue_position, comparison.c.id, _condition)
 

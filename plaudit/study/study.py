@@ -16,22 +16,35 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, case, exists, func, insert, select, update
 
-from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings
+from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings, known_names
 from plaudit.data import read
 from plaudit.data.readers.reader import response_messages
 from plaudit.errors import DataError, UsageError
 from plaudit.rendering.worker import Shown
 from plaudit.study import schema as s
 from plaudit.study.accounts import audit
+from plaudit.study.backup import backup, copy
 from plaudit.study.database import Database, open_database
 from plaudit.study.export import export
 from plaudit.study.export_files import Exported
 from plaudit.study.images import with_images
-from plaudit.study.ingest import Added, Question, add_batch, batches, questions
+from plaudit.study.ingest import (
+    Added,
+    Question,
+    add_batch,
+    authors,
+    batches,
+    questions,
+    storable,
+)
+from plaudit.study.masking import forget
+from plaudit.study.model_results import ModelResults, model_results
+from plaudit.study.privacy import is_name
 from plaudit.study.renderings import Renderings
 from plaudit.study.restore import restore
+from plaudit.study.stored_rows import PRESENT
 from plaudit.types import Comparison, Judgment, Messages, Origin, Slate, Source, as_messages
 
 Progress = Callable[[int, int], None]
@@ -65,8 +78,15 @@ class Study:
     def __enter__(self) -> Study:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and self.database.made and self._untouched():
+            self.database.unmake()  # a typing error leaves no empty study behind
         self.close()
+
+    def _untouched(self) -> bool:
+        with self.database.read() as db:
+            used = (select(exists(select(t))) for t in (s.comparison, s.annotator, s.audit))
+            return not any(map(db.scalar, used))
 
     def close(self) -> None:
         """Close the connections; what was acknowledged is on disk already."""
@@ -120,10 +140,13 @@ class Study:
         place of the error stays added.
         """
         config = config or AddConfig(**settings)
-        reading = read(str(data), **config.reading())
         added = Added()
+        config, added.names = self._surveyed(str(data), config)
+        reading = read(str(data), **config.reading())
         if reading.format == "study":
-            restore(self.database, reading, str(data), self.settings.overlap, added, progress)
+            restore(
+                self.database, reading, str(data), self.settings.overlap, added, progress, actor
+            )
         else:
             overlap = self.settings.overlap if config.overlap is None else config.overlap
             slates = with_images(reading, data, added)
@@ -137,10 +160,33 @@ class Study:
             added.rows += reading.bad
         added.problems = [str(p) for p in (*reading.problems, *added.problems)][:3]
         added.format = reading.format
-        counts = {"comparisons": added.comparisons, "known": added.known, "labels": added.labels}
-        with self.database.write() as db:
-            audit(db, actor, "add", **counts)
+        counts = {name: getattr(added, name) for name in ("comparisons", "known", "labels")}
+        if added.replaced:
+            counts["replaced"] = added.replaced
+        self.note("add", actor, **counts)
+        if added.replaced:
+            forget(self.database)
         return added
+
+    def _surveyed(self, data: str, config: AddConfig) -> tuple[AddConfig, tuple[str, ...]]:
+        """What must be known of all rows before the first is added.
+
+        That is the columns to keep, by their own names, and the names of models to be masked.
+        """
+        if not config.keep and "models" not in config.mask:
+            return config, ()
+        if data == "-":
+            raise UsageError("--keep and --mask models read the data twice; save it to a file")
+        columns: set[str] = set()
+        names: set[str] = set()
+        for slate in read(data, **config.reading()):
+            columns |= slate.columns.keys()
+            names |= {one.model for who in slate.origins for one in authors((who,))}
+        with self.database.read() as db:
+            names |= {*db.scalars(select(s.origin.c.model).distinct())}
+        keep = known_names("--keep", config.keep, columns, "column")
+        known = {part for name in names for part in (name, storable(name)) if is_name(part)}
+        return replace(config, keep=keep), tuple(sorted(known))
 
     def compare(
         self,
@@ -165,7 +211,8 @@ class Study:
             group: prompts of one group stay on one side of a split.
             columns: other facts, exported with the comparison.
             pairing: which pairs of K responses: all, ring or one.
-            overlap: people to ask; the study's setting when None.
+            overlap: people to ask; when None the study's setting, and of a share of the
+                comparisons drawn at random its `agreement_overlap`.
             in_order: ask before what is asked in random order.
         """
         if models and len(models) != len(responses):
@@ -187,6 +234,11 @@ class Study:
         self.renderings.finish()
         return [question.hash for question in batch]
 
+    def note(self, verb: str, actor: str = "command line", **details: Any) -> None:
+        """Add a line to the audit."""
+        with self.database.write() as db:
+            audit(db, actor, verb, **details)
+
     def _add(
         self, batch: Sequence[Question], config: AddConfig, overlap: int, added: Added
     ) -> None:
@@ -201,6 +253,7 @@ class Study:
         """Every comparison, in canonical orientation."""
         c = s.comparison_text.c
         query = select(c.prompt_messages, c.a_messages, c.b_messages).order_by(c.id)
+        query = query.join(s.comparison, s.comparison.c.id == c.id).where(PRESENT)
         with self.database.read() as db:
             for prompt, a, b in db.execution_options(yield_per=1000).execute(query):
                 yield Comparison(as_messages(prompt), as_messages(a), as_messages(b))
@@ -241,6 +294,19 @@ class Study:
                 "judgments": db.scalar(judgments) or 0,
                 "remaining": progress.remaining,
             }
+
+    def model_results(self) -> ModelResults:
+        """Which model's responses people prefer: win rates and scores with intervals."""
+        with self.database.read() as db:
+            return model_results(db)
+
+    def backup(self, file: str | Path) -> dict[str, int]:
+        """Write the whole study into one SQLite file; see `plaudit.study.backup`."""
+        return backup(self.database, str(file))
+
+    def copy_to(self, where: str | Path) -> dict[str, int]:
+        """Copy the whole study into an empty store; see `plaudit.study.backup`."""
+        return copy(self.database, str(where))
 
     def export(
         self,
@@ -289,7 +355,8 @@ def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySett
     if after.overlap != before.overlap:
         c = s.comparison
         step = after.overlap - before.overlap
-        # Comparisons that were given an overlap of their own keep it.
+        # Comparisons that were given an overlap of their own keep it, and those drawn at random
+        # for agreement too: a new share or overlap of these is for what is added from now on.
         same = update(c).where(c.c.overlap == before.overlap, ~c.c.agreement)
         slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
         db.execute(same.values(overlap=after.overlap, slots=slots))

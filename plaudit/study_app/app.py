@@ -23,17 +23,16 @@ from plaudit.config import CollectConfig
 from plaudit.study import schema as s
 from plaudit.study.quality import OverviewUpdater
 from plaudit.study.study import Study
-from plaudit.study_app.context import AppState, state_of
-from plaudit.study_app.pages import judge, owner, setup, sign_in
-from plaudit.web.errors import add_error_handlers
+from plaudit.study_app.context import AppState, Limits, RenewedCookie, admit, state_of
+from plaudit.study_app.pages import account, join, judge, owner, setup, sign_in
+from plaudit.web.door import Door
+from plaudit.web.errors import LastResort, add_error_handlers
 from plaudit.web.headers import SecurityHeaders, UnderPath
-from plaudit.web.limits import BodyLimit, RateLimit
+from plaudit.web.limits import RateLimit
 from plaudit.web.tokens import SessionTokens
 
 THREADS = 8
 STATIC = Path(__file__).parent / "static"
-LARGEST_BODY = 1 << 20
-LARGEST_FILE = 4 << 30
 
 
 def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
@@ -47,9 +46,7 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         tokens,
         OverviewUpdater(study.database),
         _templates(study),
-        sign_in_limit=RateLimit(10, 600),
-        address_limit=RateLimit(100, 600),
-        join_limit=RateLimit(30, 600),
+        Limits.usual(),
         vote_limit=RateLimit(600, 60),
     )
 
@@ -61,20 +58,17 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         yield
         state.updater.stop()
 
-    def largest(request: Request) -> int:
-        """Files come from people with a session only."""
-        upload = request.url.path.endswith("/owner/add") and tokens.of(request) is not None
-        return LARGEST_FILE if upload else LARGEST_BODY
-
     app = FastAPI(
         title="plaudit", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
     )
     app.state.plaudit = state
-    app.add_middleware(BodyLimit, largest=largest)
+    app.add_middleware(Door, admit=admit)
+    app.add_middleware(RenewedCookie)
+    app.add_middleware(LastResort)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(UnderPath, root=config.root_path)
     app.mount("/static", _Static(directory=STATIC), name="static")
-    for module in (sign_in, judge, owner, setup):
+    for module in (sign_in, join, account, judge, owner, setup):
         app.include_router(module.router)
     add_error_handlers(app, _error_page)
     return app

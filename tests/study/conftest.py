@@ -4,7 +4,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import threading
 import time
 import uuid
@@ -46,13 +45,13 @@ def where(request, tmp_path):
 
 @pytest.fixture
 def study(where):
-    with Study(where(), gold_rate=0, retest_rate=0) as store:
+    with Study(where(), gold_rate=0, agreement_share=0, retest_rate=0) as store:
         yield store
 
 
 @pytest.fixture
 def sqlite_study(tmp_path):
-    with Study(tmp_path / "study.db", gold_rate=0, retest_rate=0) as store:
+    with Study(tmp_path / "study.db", gold_rate=0, agreement_share=0, retest_rate=0) as store:
         yield store
 
 
@@ -114,21 +113,18 @@ class Server:
     """The app under uvicorn, in a thread of this process."""
 
     def __init__(self, study, root_path=""):
-        import uvicorn
-
         from plaudit.study_app.app import create_app
+        from plaudit.web.server import listen, make_server
 
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        self.socket = listen("127.0.0.1", 0)
+        port = self.socket.getsockname()[1]
         app = create_app(study, CollectConfig(port=port, root_path=root_path))
         self.study = study
         self.watch = app.state.plaudit.updater
         self.base = f"http://127.0.0.1:{port}"
-        self.server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error")
-        )
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.server = make_server(app, hosts=["127.0.0.1"], log_level="error")
+        run = {"sockets": [self.socket]}
+        self.thread = threading.Thread(target=self.server.run, kwargs=run, daemon=True)
 
     def __enter__(self):
         self.thread.start()
@@ -141,6 +137,7 @@ class Server:
     def __exit__(self, *_):
         self.server.should_exit = True
         self.thread.join(timeout=20)
+        self.socket.close()
 
     def link(self, role="annotator", uses=1):
         token = self.study.database.transact(lambda db: invite(db, role, "test", uses))
@@ -155,6 +152,11 @@ def server(sqlite_study):
 
 def csrf_of(page):
     return re.findall(r'name="csrf" content="([^"]*)"', page)[0]
+
+
+def form_token(page):
+    """The token of a form that strangers get: of the sign-in page, of an invitation."""
+    return re.findall(r'name="csrf" value="([^"]*)"', page)[0]
 
 
 @pytest.fixture(scope="module")

@@ -162,7 +162,13 @@ def test_slots_are_always_the_overlap_less_leases_and_votes(tmp_path_factory, st
     from plaudit.study import Study
     from tests.study.test_assignment import run_out
 
-    study = Study(tmp_path_factory.mktemp("s") / "s.db", overlap=2, gold_rate=0, retest_rate=0)
+    study = Study(
+        tmp_path_factory.mktemp("s") / "s.db",
+        overlap=2,
+        gold_rate=0,
+        agreement_share=0,
+        retest_rate=0,
+    )
     fill(study, 3)
     people = [person(study) for _ in range(3)]
     for who, step in steps:

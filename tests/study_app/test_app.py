@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from plaudit.config import CollectConfig
 from plaudit.study.accounts import invite
 from plaudit.study_app.app import create_app
-from tests.study.conftest import csrf_of, fill, judge, person, prefers_good
+from tests.study.conftest import csrf_of, fill, form_token, judge, person, prefers_good
 
 PASSWORD = "correct horse battery"
 
@@ -59,7 +59,8 @@ def vote(browser, answer="left", **details):
 
 def test_a_stranger_is_sent_to_sign_in(study):
     client = TestClient(create_app(study))
-    assert client.get("/judge", follow_redirects=False).headers["location"] == "/sign-in"
+    answer = client.get("/judge", follow_redirects=False)
+    assert answer.headers["location"] == "/sign-in?next=/judge"
     assert client.post("/api/next", json={}).status_code == 401
     assert "Sign in" in client.get("/").text
 
@@ -68,8 +69,9 @@ def test_an_invitation_leads_to_the_screen_and_opening_it_uses_nothing_up(study)
     client = TestClient(create_app(study))
     token = link(study)
     for _ in range(3):
-        assert "Start judging" in client.get(f"/join/{token}").text
-    page = client.post(f"/join/{token}")
+        page = client.get(f"/join/{token}").text
+        assert "Start judging" in page
+    page = client.post(f"/join/{token}", data={"csrf": form_token(page)})
     assert page.url.path == "/judge"
     assert TestClient(create_app(study)).get(f"/join/{token}").status_code == 404
 
@@ -339,7 +341,6 @@ def test_the_progress_page_is_never_older_than_half_a_minute(study):
 def test_large_bodies_are_refused_before_they_are_read(study):
     client = TestClient(create_app(study))
     assert client.post("/sign-in", content=b"x" * (2 << 20)).status_code == 413
-    assert client.post("/owner/add", content=b"x" * (2 << 20)).status_code == 413
     owner = Browser(study, "owner")
     row = json.dumps({"prompt": "Q", "response_a": "x" * (2 << 20), "response_b": "no"})
     added = owner.form("/owner/add", {}, files={"file": ("big.jsonl", io.BytesIO(row.encode()))})
@@ -350,7 +351,7 @@ def test_large_bodies_are_refused_before_they_are_read(study):
 def test_texts_that_no_database_holds_are_made_storable(where, tmp_path, bad):
     from plaudit.study import Study
 
-    with Study(where(), gold_rate=0, retest_rate=0) as store:
+    with Study(where(), gold_rate=0, agreement_share=0, retest_rate=0) as store:
         store.compare(
             f"Q {bad}",
             [f"x {bad}", "y"],

@@ -51,7 +51,10 @@ def longer(page):
 
 
 def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
-    with Study(tmp_path / "desk.db", gold_rate=0, retest_rate=0) as study, Server(study) as server:
+    with (
+        Study(tmp_path / "desk.db", gold_rate=0, agreement_share=0, retest_rate=0) as study,
+        Server(study) as server,
+    ):
         new = chromium.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
         owner = new.new_page()
         owner.goto(server.link("owner"))

@@ -10,6 +10,9 @@ ALTER TABLE comparison ADD COLUMN agreement BOOLEAN DEFAULT false NOT NULL
 ALTER TABLE comparison ADD COLUMN panel BIGINT CONSTRAINT fk_comparison_panel_panel
 REFERENCES panel (id)
 
+CREATE INDEX ix_comparison_out ON comparison (queue_position, id)
+WHERE withdrawn_at IS NOT NULL OR explanation IS NOT NULL
+
 ALTER TABLE annotator ADD COLUMN excluded_at FLOAT
 
 ALTER TABLE annotator ADD COLUMN stopped_at FLOAT
