@@ -9,7 +9,7 @@ from plaudit.errors import DataError
 from plaudit.rendering.plain import TOO_COMPLEX
 from plaudit.study import renderings as module
 from plaudit.study import schema as s
-from plaudit.study.renderings import forget, rendering_key
+from plaudit.study.renderings import rendering_key
 from plaudit.types import Message
 from tests.rendering.test_messages import png
 from tests.study.conftest import fill
@@ -78,13 +78,6 @@ def test_without_a_worker_texts_are_shown_plain_and_rendered_later(study, monkey
         assert "**x**" in study.shown([TEXT])[0][0]["html"]
     assert count(study) == 0
     assert "<strong>" in study.shown([TEXT])[0][0]["html"]
-
-
-def test_html_of_a_text_that_is_not_kept_can_be_removed(study):
-    study.shown([TEXT])
-    with study.database.write() as db:
-        forget(db, [TEXT])
-    assert count(study) == 0
 
 
 def test_the_guideline_is_rendered_once_too(study):
