@@ -173,7 +173,7 @@ REASONS = (
 )
 
 Pairing = Literal["all", "ring", "one"]
-LabelUse = Literal["import", "gold", "ignore"]
+LabelUse = Literal["import", "gold", "practice", "ignore"]
 Mask = Literal["pii", "models"]
 StopRule = Literal["gold", "fast"]
 
@@ -276,7 +276,8 @@ class AddConfig(DataConfig):
     pairing: Pairing = "all"
     """Pairs of K responses: all, each with the next (ring), or one pair per prompt."""
     labels: LabelUse = "import"
-    """Labels in DATA: import them as judgments, make them gold answers, or ignore them."""
+    """Labels in DATA: import them as judgments, make them gold answers, or ignore them; practice
+    makes practice pairs, explained to whoever begins by the text in the column `explanation`."""
     overlap: int | None = None
     """People asked about each comparison added; the study's setting when not given."""
     mask: tuple[Mask, ...] = ()
@@ -290,8 +291,10 @@ class AddConfig(DataConfig):
     def __post_init__(self) -> None:
         if self.pairing not in ("all", "ring", "one"):
             raise UsageError(f"--pairing must be all, ring or one, found {self.pairing!r}")
-        if self.labels not in ("import", "gold", "ignore"):
-            raise UsageError(f"--labels must be import, gold or ignore, found {self.labels!r}")
+        if self.labels not in ("import", "gold", "practice", "ignore"):
+            raise UsageError(
+                f"--labels must be import, gold, practice or ignore, found {self.labels!r}"
+            )
         if self.overlap is not None and not 0 <= self.overlap <= 100:
             raise UsageError(f"--overlap must lie in 0 to 100, found {self.overlap}")
         if unknown := set(self.mask) - {"pii", "models"}:

@@ -25,6 +25,7 @@ from plaudit.errors import DataError, UsageError
 from plaudit.rendering.worker import Shown
 from plaudit.study import schema as s
 from plaudit.study.accounts import audit
+from plaudit.study.answers import Conflict
 from plaudit.study.backup import backup, copy
 from plaudit.study.database import Database, open_database
 from plaudit.study.export import export
@@ -100,23 +101,40 @@ class Study:
         with self.database.read() as db:
             return settings_of(db)
 
-    def change(self, actor: str = "command line", **changes: Any) -> StudySettings:
-        """Change settings; raises UsageError on what cannot be used."""
-        known = {field.name for field in fields(StudySettings)}
-        if unknown := set(changes) - known:
-            raise UsageError(f"no setting {unknown.pop()!r}; known: {', '.join(sorted(known))}")
-        return self.database.transact(lambda db: _change(db, actor, changes))
+    def change(
+        self,
+        actor: str = "command line",
+        *,
+        seen: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> StudySettings:
+        """Change settings; `seen` are the values that the change was made in view of.
+
+        Raises UsageError on what cannot be used, Conflict when a setting is not what was seen.
+        """
+        _refuse_unknown(changes)
+        return self.database.transact(lambda db: _change(db, actor, changes, seen or {}))
 
     def guideline(self) -> tuple[int, str]:
         """The version and Markdown of the guideline in force; version 0 is none."""
         with self.database.read() as db:
             return guideline_of(db)
 
-    def write_guideline(self, markdown: str, actor: str = "command line") -> int:
-        """A new version of the guideline, unless nothing changed; returns its number."""
+    def write_guideline(
+        self, markdown: str, actor: str = "command line", seen: int | None = None
+    ) -> int:
+        """A new version of the guideline, unless nothing changed; returns its number.
+
+        Raises Conflict when `seen`, the version that it was written in view of, is not in force.
+        """
         with self.database.write() as db:
             _lock(db)
             version, before = guideline_of(db)
+            if seen is not None and seen != version and markdown.strip() != before.strip():
+                raise Conflict(
+                    f"version {version} was written meanwhile; copy your text, reload the page "
+                    "and put both together"
+                )
             if markdown.strip() != before.strip():
                 version += 1
                 db.execute(insert(s.guideline).values(version=version, markdown=markdown))
@@ -345,9 +363,18 @@ def _lock(db: Connection) -> None:
     db.execute(select(s.study.c.id).with_for_update())
 
 
-def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySettings:
+def _change(
+    db: Connection, actor: str, changes: Mapping[str, Any], seen: Mapping[str, Any]
+) -> StudySettings:
     _lock(db)
     before = settings_of(db)
+    for name, value in seen.items():
+        found = getattr(before, name)
+        if found not in (value, changes[name]):
+            raise Conflict(
+                f"{name.replace('_', ' ')} was changed meanwhile, from {value!r} to {found!r}; "
+                "reload the page and change it again"
+            )
     after = replace(before, **changes)
     if after == before:
         return before
@@ -361,7 +388,9 @@ def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySett
         slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
         db.execute(same.values(overlap=after.overlap, slots=slots))
         db.execute(update(s.annotator).values(searched_to=0))  # what they had seen is open again
-    audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})
+    old, new = asdict(before), asdict(after)
+    changed = {name: [old[name], new[name]] for name in changes if old[name] != new[name]}
+    audit(db, actor, "change settings", **changed)
     return after
 
 

@@ -59,12 +59,12 @@ def test_no_acknowledged_vote_is_lost_or_doubled(where, rows):
     acknowledged, stop = [set() for _ in annotators], threading.Event()
     refused = set()
 
-    def work(annotator, numbers):
+    def work(annotator, tokens):
         while not stop.is_set():
             try:
-                number = annotator.step()
-                if number is not None:
-                    numbers.add(number)
+                token = annotator.step()
+                if token is not None:
+                    tokens.add(token)
             except httpx.TransportError:
                 annotator.items = []
                 time.sleep(0.02)
@@ -102,7 +102,9 @@ def test_no_acknowledged_vote_is_lost_or_doubled(where, rows):
         from plaudit.study import schema
 
         with study.database.read() as db:
-            stored = set(db.scalars(select(schema.judgment.c.id)))
+            j, a = schema.judgment.c, schema.assignment.c
+            query = select(a.token).join(schema.judgment, j.assignment == a.id)
+            stored = set(db.scalars(query))
     assert refused <= {409}
     said = set().union(*acknowledged)
     assert len(said) == sum(map(len, acknowledged)) > 9 * KILLS
