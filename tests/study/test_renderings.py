@@ -35,7 +35,7 @@ def test_texts_are_rendered_when_they_are_added(study, rows, monkeypatch):
     assert a == [
         {
             "role": "assistant",
-            "html": '<div class="text"><p dir="auto"><strong>a</strong></p></div>',
+            "html": '<div class="shown"><p dir="auto"><strong>a</strong></p></div>',
         }
     ]
     assert "Q*a*" in study.shown([(Message("user", "Q*a*"),)])[0][0]["html"]
