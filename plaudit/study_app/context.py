@@ -195,6 +195,7 @@ LARGEST_FORM = 64 << 10  # of a stranger
 LARGEST_BODY = 1 << 20
 LARGEST_FILE = 4 << 30
 SPARE = 256 << 20  # bytes of the disk that an upload leaves free
+DOWNLOADS = "/owner/export/"
 STRANGERS = ("/join/", "/sign-in", "/api/resume")
 
 
@@ -206,6 +207,11 @@ async def admit(request: Request) -> AsyncIterator[int]:
     """
     path = request.scope["path"].removeprefix(root_of(request))  # as it is routed
     if path.startswith(STRANGERS):
+        yield LARGEST_FORM
+        return
+    if path.startswith(DOWNLOADS):  # plain forms: their token is a field, which the page checks
+        if await run_in_threadpool(session_of, request) is None:
+            raise HTTPException(401, "please sign in")
         yield LARGEST_FORM
         return
     session = await run_in_threadpool(_signed_in, request)

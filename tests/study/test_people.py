@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from plaudit.errors import DataError
 from plaudit.study import Study, people, schema
-from plaudit.study.accounts import invite, join, owners
+from plaudit.study.accounts import Newcomer, invite, join, owners
 from plaudit.study.answers import Answer, vote
 from plaudit.study.quality import OverviewUpdater
 from tests.study.conftest import fill, given, judge, person, prefers_good
@@ -103,7 +103,7 @@ def test_people_have_their_platform_and_the_stopped_come_first(study):
     one, two = person(study), person(study)
     token = study.database.transact(lambda db: invite(db, "annotator", "test"))
     named = study.database.transact(
-        lambda db: join(db, token, "Jo", "jo@example.com", "long enough")
+        lambda db: join(db, token, Newcomer(name="Jo", email="jo@example.com", password="hash"))
     )[0]
     do(study, people.stop, {two.id: "too fast"})
     with study.database.read() as db:
