@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
+from ipaddress import ip_network
 from typing import Any, Literal
 
 from plaudit.errors import UsageError
@@ -172,7 +173,7 @@ REASONS = (
 )
 
 Pairing = Literal["all", "ring", "one"]
-LabelUse = Literal["import", "gold", "ignore"]
+LabelUse = Literal["import", "gold", "practice", "ignore"]
 Mask = Literal["pii", "models"]
 StopRule = Literal["gold", "fast"]
 
@@ -275,7 +276,8 @@ class AddConfig(DataConfig):
     pairing: Pairing = "all"
     """Pairs of K responses: all, each with the next (ring), or one pair per prompt."""
     labels: LabelUse = "import"
-    """Labels in DATA: import them as judgments, make them gold answers, or ignore them."""
+    """Labels in DATA: import them as judgments, make them gold answers, or ignore them; practice
+    makes practice pairs, explained to whoever begins by the text in the column `explanation`."""
     overlap: int | None = None
     """People asked about each comparison added; the study's setting when not given."""
     mask: tuple[Mask, ...] = ()
@@ -289,8 +291,10 @@ class AddConfig(DataConfig):
     def __post_init__(self) -> None:
         if self.pairing not in ("all", "ring", "one"):
             raise UsageError(f"--pairing must be all, ring or one, found {self.pairing!r}")
-        if self.labels not in ("import", "gold", "ignore"):
-            raise UsageError(f"--labels must be import, gold or ignore, found {self.labels!r}")
+        if self.labels not in ("import", "gold", "practice", "ignore"):
+            raise UsageError(
+                f"--labels must be import, gold, practice or ignore, found {self.labels!r}"
+            )
         if self.overlap is not None and not 0 <= self.overlap <= 100:
             raise UsageError(f"--overlap must lie in 0 to 100, found {self.overlap}")
         if unknown := set(self.mask) - {"pii", "models"}:
@@ -309,8 +313,27 @@ class CollectConfig:
     """Path under which a reverse proxy shows the app, such as /judging."""
     https: bool = False
     """People reach the app by https (through a proxy): cookies are then sent by https only."""
+    host_name: tuple[str, ...] = ()
+    """Names by which people reach the app, such as judging.example.org, beside the loopback names
+    and the address it listens on; requests for any other name are refused."""
+    trusted_proxy: tuple[str, ...] = ()
+    """Addresses or networks of reverse proxies, whose X-Forwarded headers are believed."""
 
     def __post_init__(self) -> None:
+        for proxy in self.trusted_proxy:
+            try:
+                ip_network(proxy, strict=False)
+            except ValueError as error:
+                raise UsageError(
+                    f"--trusted-proxy takes addresses or networks, such as 10.0.0.5 or "
+                    f"10.0.0.0/24, found {proxy!r}"
+                ) from error
+        for name in self.host_name:
+            if not name or any(letter in name for letter in " /@?#") or name.count(":") == 1:
+                raise UsageError(
+                    f"--host-name takes names without scheme and port, such as "
+                    f"judging.example.org, found {name!r}"
+                )
         if not 0 <= self.port < 65536:
             raise UsageError(f"--port must lie in 0 to 65535, found {self.port}")
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):

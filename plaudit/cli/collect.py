@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from socket import socket
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
@@ -17,6 +18,8 @@ from plaudit.errors import UsageError, require
 from plaudit.samples import ANSWERS, GUIDELINE, QUESTION, SUPPORT_DESK
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from plaudit.study import Study
 
 
@@ -45,14 +48,17 @@ def collect(
     if study is None and not demo:
         raise UsageError("collect needs a study: plaudit collect desk.db (or --demo)")
     from plaudit.study import Study
+    from plaudit.web.server import listen
 
-    where = study or str(Path(tempfile.mkdtemp(prefix="plaudit-demo-")) / "demo.db")
-    with Study(where) as store:
-        if demo:
-            _fill_with_samples(store)
-            say(f"A demo study with the sample prompts: {where}")
-        _say_where(store, config, owner_link or demo)
-        _serve(store, config)
+    # Before anything is made: a port in use must leave no study and no link behind.
+    with listen(config.host, config.port) as port:
+        where = study or str(Path(tempfile.mkdtemp(prefix="plaudit-demo-")) / "demo.db")
+        with Study(where) as store:
+            if demo:
+                _fill_with_samples(store)
+                say(f"A demo study with the sample prompts: {where}")
+            _say_where(store, config, port.getsockname()[1], owner_link or demo)
+            _serve(store, config, port)
 
 
 def _fill_with_samples(store: Study) -> None:
@@ -61,21 +67,14 @@ def _fill_with_samples(store: Study) -> None:
     store.write_guideline(GUIDELINE.read_text(encoding="utf-8"))
 
 
-def _say_where(store: Study, config: CollectConfig, owner_link: bool) -> None:
-    """Print the address, with an owner's link where there is no owner yet or one is asked for."""
-    from plaudit.study.accounts import invite, owners
-
-    base = f"http://{_shown(config.host)}:{config.port}{config.root_path}"
-    with store.database.write() as db:
-        wanted = owner_link or not owners(db)
-        token = invite(db, "owner", "command line", seconds=24 * 3600) if wanted else ""
+def _say_where(store: Study, config: CollectConfig, port: int, owner_link: bool) -> None:
+    """Print the address, with an owner's link where no owner could come in without one."""
+    base = f"http://{_shown(config.host)}:{port}{config.root_path}"
+    token, what = store.database.transact(lambda db: _way_in(db, owner_link))
     if token:
-        say(
-            "Open this link to become the study's owner; it works once, within 24 hours:\n\n"
-            f"  {base}/join/{token}\n"
-        )
+        say(f"{what}\n\n  {base}/join/{token}\n")
     else:
-        say(f"Judging at {base}/")
+        say(f"Judging at {base}/ (owners sign in there; locked out? add --owner-link)")
     if config.host not in ("127.0.0.1", "::1", "localhost") and not config.https:
         say(
             "Other machines can reach this address, and without https what is sent can be read "
@@ -84,24 +83,40 @@ def _say_where(store: Study, config: CollectConfig, owner_link: bool) -> None:
     say("Stop with Ctrl-C; every judgment is saved as it is given.")
 
 
-def _serve(store: Study, config: CollectConfig) -> None:
-    import uvicorn
+def _way_in(db: Connection, wanted: bool) -> tuple[str, str]:
+    """A link's token and what it does: for a new owner, or for the one without a password."""
+    from plaudit.study.accounts import first_owner, invite, return_link, unlocked_owners
 
+    owner = first_owner(db)
+    if wanted or owner is None:
+        token = invite(db, "owner", "command line", seconds=24 * 3600)
+        return token, (
+            "Open this link to become the study's owner; it works once, within 24 hours:"
+        )
+    if not unlocked_owners(db):
+        return return_link(db, owner.id, "command line"), (
+            f"No owner has a password. If the browser of {owner.pseudonym} has forgotten them, "
+            f"this link leads back in as {owner.pseudonym}; it works once, within 7 days:"
+        )
+    return "", ""
+
+
+def _serve(store: Study, config: CollectConfig, port: socket) -> None:
     from plaudit.study_app.app import create_app
+    from plaudit.web.server import make_server
 
     # Counting for the owner's page must not keep a vote waiting for the interpreter.
     sys.setswitchinterval(0.001)
-    uvicorn.run(
+    server = make_server(
         create_app(store, config),
-        host=config.host,
-        port=config.port,
+        hosts=(config.host, *config.host_name),
+        proxies=config.trusted_proxy,
         log_level=os.environ.get("PLAUDIT_LOG", "warning"),
-        proxy_headers=True,
-        server_header=False,
-        access_log=False,
-        timeout_keep_alive=75,  # people read longer than the default of 5 s
     )
+    server.run(sockets=[port])
 
 
 def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
+    if host in ("0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

@@ -13,30 +13,63 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 
 from plaudit.config import StudySettings
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person
-from plaudit.study.database import upsert
+from plaudit.study.next_comparison import Place, find_gold, find_open, lock
 from plaudit.types import Messages, as_messages
 
 _random = random.SystemRandom()
 
 # Statements of every vote are built once: building one costs more than running it.
-_LOCK = (
-    select(s.annotator.c.queue_position)
-    .where(s.annotator.c.id == bindparam("person"))
-    .with_for_update()
+# What an owner has withdrawn meanwhile is held no longer.
+_ASKED = ~(
+    select(s.comparison.c.id)
+    .where(s.comparison.c.id == s.assignment.c.comparison, s.comparison.c.withdrawn_at.is_not(None))
+    .exists()
 )
 _RENEW = (
     update(s.assignment)
-    .where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+    .where(s.assignment.c.annotator == bindparam("person"), s.LEASED, _ASKED)
     .values(leased_until=bindparam("until"))
     .returning(s.assignment.c.id)
+)
+# Their leases that others have found run out, and that can be held again.
+_LAPSED = (
+    select(s.assignment.c.id, s.assignment.c.comparison, s.assignment.c.kind, s.comparison.c.gold)
+    .join(s.comparison, s.comparison.c.id == s.assignment.c.comparison)
+    .where(
+        s.assignment.c.annotator == bindparam("person"),
+        text("assignment.state = 'expired'"),
+        s.comparison.c.withdrawn_at.is_(None),
+        or_(
+            s.assignment.c.kind == "retest",
+            s.comparison.c.gold.is_not(None),
+            s.OPEN,
+        ),
+    )
+    .order_by(s.assignment.c.issued_at, s.assignment.c.id)
+    .limit(literal_column("10"))  # a parameter would have it planned anew each time
+    .with_for_update(of=s.comparison, skip_locked=True)
 )
 _EXPIRE = (
     update(s.assignment)
@@ -51,31 +84,6 @@ _EXPIRE = (
     .values(state="expired")
     .returning(s.assignment.c.comparison, s.assignment.c.kind)
 )
-# That the person neither holds, has judged nor has skipped the comparison.
-_UNSEEN = ~(
-    select(s.assignment.c.id)
-    .where(
-        s.assignment.c.comparison == s.comparison.c.id,
-        s.assignment.c.annotator == bindparam("person"),
-        s.assignment.c.kind == "vote",
-        s.assignment.c.state != "expired",
-    )
-    .exists()
-)
-_FIRST = (
-    select(s.comparison.c.id, s.comparison.c.queue_position)
-    .where(_UNSEEN)
-    .order_by(s.comparison.c.queue_position, s.comparison.c.id)
-    .limit(1)
-    .with_for_update(of=s.comparison, skip_locked=True)
-)
-# Before the start lies what was added since, or was held by someone at that moment.
-# The first has its slots as a parameter, lest the index of all open ones be taken for it.
-_SEARCHES = (
-    _FIRST.where(s.REOPENED, s.comparison.c.slots > 0),
-    _FIRST.where(s.OPEN, s.comparison.c.queue_position >= bindparam("start")),
-    _FIRST.where(s.OPEN),
-)
 _TAKE = (
     update(s.comparison)
     .where(s.comparison.c.id == bindparam("comparison"))
@@ -84,10 +92,23 @@ _TAKE = (
         reopened=and_(s.comparison.c.reopened, s.comparison.c.slots > 1),
     )
 )
-_MOVE_ON = (
-    update(s.annotator)
-    .where(s.annotator.c.id == bindparam("person"))
-    .values(queue_position=bindparam("to"))
+# A lease of theirs that had expired is taken up again, with the sides it had.
+_LEASE = {
+    name: lease.on_conflict_do_update(
+        index_elements=["annotator", "comparison", "kind"],
+        set_={key: lease.excluded[key] for key in ("state", "leased_until", "issued_at")},
+    )
+    for name, lease in (
+        ("sqlite", sqlite.insert(s.assignment)),
+        ("postgresql", postgresql.insert(s.assignment)),
+    )
+}
+
+# Gold is asked by a rate of its own, practice before the start, the withdrawn not at all.
+_HAS_NO_SLOTS = or_(
+    s.comparison.c.gold.is_not(None),
+    s.comparison.c.withdrawn_at.is_not(None),
+    s.comparison.c.explanation.is_not(None),
 )
 
 
@@ -99,6 +120,7 @@ class Assignment:
     prompt: Messages
     left: Messages
     right: Messages
+    columns: Mapping[str, Any]  # of the data, all of them
 
 
 def assign(
@@ -109,22 +131,15 @@ def assign(
     Asking twice gives the same ones with the same sides, so a reload changes nothing.
     """
     now = time.time()
-    start = lock(db, person)
-    expire(db, now)
+    place = lock(db, person)
     until = now + settings.lease_seconds
-    held = db.scalars(_RENEW, {"person": person.id, "until": until}).all()
-    for _ in range(len(held), count):
-        if not _assign_one(db, person, start, settings, now):
+    held = len(db.scalars(_RENEW, {"person": person.id, "until": until}).all())
+    expire(db, now)
+    held += _take_again(db, person, until, count - held)
+    for _ in range(held, count):
+        if not _assign_one(db, person, place, settings, now):
             break
     return assignments(db, HELD, person=person.id)
-
-
-def lock(db: Connection, person: Person) -> int:
-    """One transaction of a person at a time: two tabs must not take two slots at once.
-
-    Returns the queue position from which the person's search continues.
-    """
-    return int(db.execute(_LOCK, {"person": person.id}).scalar_one())
 
 
 def expire(db: Connection, now: float) -> int:
@@ -137,12 +152,12 @@ def expire(db: Connection, now: float) -> int:
 
 
 def change_slots(db: Connection, comparison: int, change: int) -> None:
-    """Take or give back slots of a comparison; gold has none."""
+    """Take or give back slots of a comparison; what is never asked of the queue has none."""
     c = s.comparison
     values: dict[str, Any] = {"slots": c.c.slots + change}
     if change > 0:
         values["reopened"] = True
-    db.execute(update(c).where(c.c.id == comparison, c.c.gold.is_(None)).values(**values))
+    db.execute(update(c).where(c.c.id == comparison, ~_HAS_NO_SLOTS).values(**values))
 
 
 def recount(db: Connection, *conditions: Any) -> None:
@@ -162,50 +177,56 @@ def recount(db: Connection, *conditions: Any) -> None:
         )
         .scalar_subquery()
     )
-    never = or_(c.c.gold.is_not(None), c.c.withdrawn_at.is_not(None), c.c.explanation.is_not(None))
-    slots = case((never, 0), else_=c.c.overlap - taken)
+    slots = case((_HAS_NO_SLOTS, 0), else_=c.c.overlap - taken)
     opened = and_(slots > 0, or_(c.c.slots <= 0, c.c.reopened))
     db.execute(update(c).where(*conditions).values(slots=slots, reopened=opened))
+
+
+def _take_again(db: Connection, person: Person, until: float, count: int) -> int:
+    """Hold up to `count` of the person's lapsed leases again, the oldest first; returns how many.
+
+    Of whatever kind they are, and in the order they had: gold that stayed away, or came alone
+    when others have taken the rest, would be known for what it is.
+    """
+    if count <= 0:
+        return 0
+    lapsed = db.execute(_LAPSED, {"person": person.id}).all()[:count]
+    if all(row.kind == "retest" or row.gold is not None for row in lapsed):
+        return 0
+    for row in lapsed:
+        a = s.assignment
+        again = update(a).where(a.c.id == row.id).values(state="leased", leased_until=until)
+        db.execute(again)
+        if row.kind == "vote" and row.gold is None:
+            db.execute(_TAKE, {"comparison": row.comparison})
+    return len(lapsed)
 
 
 # ------------------------------------------------------------------------------ one more
 
 
 def _assign_one(
-    db: Connection, person: Person, start: int, settings: StudySettings, now: float
+    db: Connection, person: Person, place: Place, settings: StudySettings, now: float
 ) -> bool:
-    found = _find_open(db, person, start)
+    found = find_open(db, place)
     if found is None:  # gold that came alone would be known for what it is
         return False
     draw = _random.random()
-    if draw < settings.gold_rate and _take_gold(db, person, settings, now):
+    if draw < settings.gold_rate and _take_gold(db, person, place, settings, now):
         return True
     draw -= settings.gold_rate
     if 0 <= draw < settings.retest_rate and _take_retest(db, person, settings, now):
         return True
-    db.execute(_TAKE, {"comparison": found.id})
-    if found.queue_position > start:
-        db.execute(_MOVE_ON, {"person": person.id, "to": found.queue_position})
-    _lease(db, person, found.id, "vote", _random.choice("ab"), settings, now)
+    db.execute(_TAKE, {"comparison": found})
+    _lease(db, person, found, "vote", _random.choice("ab"), settings, now)
     return True
 
 
-def _find_open(db: Connection, person: Person, start: int) -> Any:
-    """The next open comparison that the person has not seen, from `start` on."""
-    where = {"person": person.id, "start": start}
-    for search in _SEARCHES:
-        if row := db.execute(search, where).one_or_none():
-            return row
-    return None
-
-
-def _take_gold(db: Connection, person: Person, settings: StudySettings, now: float) -> bool:
+def _take_gold(
+    db: Connection, person: Person, place: Place, settings: StudySettings, now: float
+) -> bool:
     """A gold comparison that the person has not seen, from a random position on."""
-    c = s.comparison
-    unseen = select(c.c.id).where(s.IS_GOLD, _UNSEEN).order_by(c.c.queue_position).limit(1)
-    from_here = unseen.where(c.c.queue_position >= _random.randrange(1 << 53))
-    who = {"person": person.id}
-    found = db.scalar(from_here, who) or db.scalar(unseen, who)
+    found = find_gold(db, place, _random.randrange(1 << 53))
     if found is not None:
         _lease(db, person, found, "vote", _random.choice("ab"), settings, now)
     return found is not None
@@ -255,22 +276,17 @@ def _lease(
     settings: StudySettings,
     now: float,
 ) -> None:
-    until = now + settings.lease_seconds
-    lease = upsert(db)(s.assignment).values(
-        token=secrets.token_hex(16),
-        comparison=comparison,
-        annotator=person.id,
-        kind=kind,
-        left=left,
-        state="leased",
-        leased_until=until,
-        issued_at=now,
-    )
-    # A lease of theirs that had expired is taken up again, with the sides it had.
-    again = {"state": "leased", "leased_until": until, "issued_at": now}
-    db.execute(
-        lease.on_conflict_do_update(index_elements=["annotator", "comparison", "kind"], set_=again)
-    )
+    values = {
+        "token": secrets.token_hex(16),
+        "comparison": comparison,
+        "annotator": person.id,
+        "kind": kind,
+        "left": left,
+        "state": "leased",
+        "leased_until": now + settings.lease_seconds,
+        "issued_at": now,
+    }
+    db.execute(_LEASE[db.dialect.name], values)
 
 
 # ---------------------------------------------------------------------------- what is shown
@@ -284,11 +300,14 @@ _SHOWN: Select[Any] = (
         _TEXT.prompt_messages,
         _TEXT.a_messages,
         _TEXT.b_messages,
+        _TEXT.columns,
     )
     .join(s.comparison_text, _TEXT.id == s.assignment.c.comparison)
     .order_by(s.assignment.c.issued_at, s.assignment.c.id)
 )
-HELD = _SHOWN.where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+HELD = _SHOWN.where(
+    s.assignment.c.annotator == bindparam("person"), s.LEASED, _TEXT.withdrawn_at.is_(None)
+)
 ONE = _SHOWN.where(s.assignment.c.token == bindparam("token"))
 
 
@@ -298,5 +317,6 @@ def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assig
     for row in db.execute(query, values):
         sides = as_messages(row.a_messages), as_messages(row.b_messages)
         left, right = sides if row.left == "a" else sides[::-1]
-        shown.append(Assignment(row.token, as_messages(row.prompt_messages), left, right))
+        prompt = as_messages(row.prompt_messages)
+        shown.append(Assignment(row.token, prompt, left, right, row.columns))
     return shown

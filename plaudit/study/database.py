@@ -1,18 +1,25 @@
 """The connection to a Study: a SQLite file or a PostgreSQL URL, migrated when it is opened.
 
 `Database.write` is a transaction that may write, `Database.transact` the same for work that is run
-again when PostgreSQL asks for it, `Database.read` one that only reads. On SQLite a writer takes the
-lock at its start (a transaction that reads first and then writes fails at once, whatever the
-timeout), and writers of this process queue in turn instead of polling for the file's lock.
+again when PostgreSQL asks for it, `Database.read` one that only reads.
+
+On SQLite a writer takes the lock at its start (a transaction that reads first and then writes fails
+at once, whatever the timeout). A process has one connection that writes: its pages stay in memory,
+since nobody else changes them, while any other connection reads them anew after each write. What
+threads hand to `transact` meanwhile is done by one thread in one transaction, so that a hundred
+votes neither wait a hundred times for the disk nor pass the interpreter from thread to thread
+at every statement.
 """
 
 from __future__ import annotations
 
 import os
+import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from concurrent.futures import Future
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +32,9 @@ from plaudit.errors import DataError
 
 HEAD = "0003"  # the newest migration
 RUN_AGAIN = ("40P01", "40001")  # deadlock, serialisation failure
+TOGETHER = 32  # works in one transaction
 T = TypeVar("T")
+Work = Callable[[Connection], Any]
 PRAGMAS = (
     # First, since switching to WAL can itself find the file busy.
     "busy_timeout=10000",
@@ -38,12 +47,15 @@ PRAGMAS = (
 
 
 class Database:
-    """An engine with the two kinds of transaction."""
+    """An engine with the two kinds of transaction.
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+    `made` is the file that opening has made, if it has.
+    """
+
+    def __init__(self, engine: Engine, made: Path | None = None) -> None:
+        self.engine, self.made = engine, made
         self.sqlite = engine.dialect.name == "sqlite"
-        self._turn = _FairLock() if self.sqlite else nullcontext()
+        self._writer = _Writer(_sqlite(engine.url, connections=1)) if self.sqlite else None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -64,13 +76,12 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write, durable when this ends."""
-        with self._turn, self.engine.connect() as connection:
-            connection.info["writes"] = True
-            try:
-                with connection.begin():
-                    yield connection
-            finally:
-                connection.info.pop("writes", None)
+        if self._writer is not None:
+            with self._writer.transaction() as connection:
+                yield connection
+        else:
+            with self.engine.begin() as connection:
+                yield connection
 
     def transact(self, work: Callable[[Connection], T]) -> T:
         """The result of `work` in a transaction like `write`, run again where that may help.
@@ -78,6 +89,9 @@ class Database:
         PostgreSQL may end one of two transactions that wait for each other, or may have been
         restarted. Work is such that twice is once: votes have keys.
         """
+        if self._writer is not None:
+            result: T = self._writer.do(work)
+            return result
         for attempt in range(5):
             try:
                 with self.write() as connection:
@@ -88,8 +102,23 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
+    def checkpoint(self) -> None:
+        """Bring all that is in SQLite's log into the file, and empty the log."""
+        if self.sqlite:
+            with self.engine.connect() as connection:
+                connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
         self.engine.dispose()
+
+    def unmake(self) -> None:
+        """Close, and remove the file where opening has made it and nobody else has it open."""
+        self.close()
+        if self.made is not None and _unused(self.made):
+            for path in _files(self.made):
+                path.unlink(missing_ok=True)
 
 
 def upsert(db: Connection) -> Any:
@@ -97,27 +126,95 @@ def upsert(db: Connection) -> Any:
     return sqlite.insert if db.dialect.name == "sqlite" else postgresql.insert
 
 
-class _FairLock:
-    """A lock handed on in the order of arrival, so that no writer starves."""
+class _Writer:
+    """The one connection of a process that writes to a SQLite file, and the thread that uses it."""
 
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._next = self._now = 0
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._turn = threading.Lock()
         self._holder = 0
+        self._waiting: queue.SimpleQueue[tuple[Work, Future[Any]] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
 
-    def __enter__(self) -> None:
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """A transaction of its own, in the caller's thread."""
+        self._refuse_nesting()
+        with self._turn:
+            self._holder = threading.get_ident()
+            try:
+                with self._engine.connect() as connection:
+                    connection.info["writes"] = True
+                    with connection.begin():
+                        yield connection
+            finally:
+                self._holder = 0
+
+    def do(self, work: Work) -> Any:
+        """The result of `work`, done by the thread together with what else is waiting."""
+        self._refuse_nesting()
+        if self._thread is None:
+            self._start()
+        done: Future[Any] = Future()
+        self._waiting.put((work, done))
+        return done.result()
+
+    def _refuse_nesting(self) -> None:
         if self._holder == threading.get_ident():
             raise RuntimeError("a transaction inside a transaction would wait for itself")
-        with self._condition:
-            mine, self._next = self._next, self._next + 1
-            while mine != self._now:
-                self._condition.wait()
-            self._holder = threading.get_ident()
 
-    def __exit__(self, *_: object) -> None:
-        with self._condition:
-            self._now, self._holder = self._now + 1, 0
-            self._condition.notify_all()
+    def _start(self) -> None:
+        with self._turn:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Finish what is waiting."""
+        if self._thread is not None:
+            self._waiting.put(None)
+            self._thread.join()
+        self._engine.dispose()
+
+    def _run(self) -> None:
+        while (first := self._waiting.get()) is not None:
+            batch = [first]
+            while len(batch) < TOGETHER and not self._waiting.empty():
+                if (more := self._waiting.get()) is None:
+                    self._waiting.put(None)  # read again once this batch is done
+                    break
+                batch.append(more)
+            self._finish(batch)
+
+    def _finish(self, batch: list[tuple[Work, Future[Any]]]) -> None:
+        """One transaction; each work sees its result or its error, once all is on disk."""
+        results: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            with self.transaction() as connection:
+                for work, done in batch:
+                    results.append((done, *_attempt(connection, work, alone=len(batch) == 1)))
+                if len(batch) == 1 and results[0][2] is not None:
+                    raise results[0][2]  # nothing else to keep
+        except BaseException as error:
+            for _, done in batch:
+                done.set_exception(error)
+            return
+        for done, value, problem in results:
+            if problem is None:
+                done.set_result(value)
+            else:
+                done.set_exception(problem)
+
+
+def _attempt(
+    connection: Connection, work: Work, *, alone: bool
+) -> tuple[Any, BaseException | None]:
+    """A work's result, or its error; then what it wrote is taken back, and nothing else."""
+    try:
+        with nullcontext() if alone else connection.begin_nested():
+            return work(connection), None
+    except BaseException as error:
+        return None, error
 
 
 def open_database(where: str, create: bool = True) -> Database:
@@ -125,15 +222,53 @@ def open_database(where: str, create: bool = True) -> Database:
 
     Raises DataError on what is neither, cannot be reached, is no study or a newer one.
     """
-    url = _url(where, create)
-    engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgresql(url)
-    database = Database(engine)
+    url, made = _url(where, create), None
+    if url.get_backend_name() == "sqlite":
+        path = Path(url.database or "")
+        made = _keep_private(path)
+        database = Database(_sqlite(url), made)
+    else:
+        database = Database(_postgresql(url))
     try:
         _migrate(database, where, create)
     except (OperationalError, DatabaseError) as error:
-        engine.dispose()
+        database.unmake()
         raise DataError(f"{where}: cannot be opened as a study: {error.orig}") from error
+    except BaseException:
+        database.unmake()
+        raise
     return database
+
+
+def _keep_private(path: Path) -> Path | None:
+    """Make the file for its owner alone where it is not there; returns it if it was made.
+
+    SQLite gives its log the permissions of the file. One that everybody can read was not meant
+    to be, and is closed; one open to a group stays so.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    except FileExistsError:
+        for each in _files(path):
+            if each.exists() and each.stat().st_mode & 0o007:
+                with suppress(OSError):  # another one's, who has to do it
+                    each.chmod(each.stat().st_mode & 0o770)
+        return None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be made: {error.strerror}") from error
+    return path
+
+
+def _unused(path: Path) -> bool:
+    """Whether nobody has the file open: SQLite gives up its log for the last one only."""
+    with closing(sqlite3.connect(path)) as connection, suppress(sqlite3.Error):
+        return bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",))
+    return False
+
+
+def _files(path: Path) -> list[Path]:
+    """A study's file, and those that SQLite keeps beside it."""
+    return [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm", "-journal"))]
 
 
 def _url(where: str, create: bool) -> URL:
@@ -159,8 +294,16 @@ def _url(where: str, create: bool) -> URL:
     return url.set(drivername="postgresql+psycopg")
 
 
-def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, pool_size=64, max_overflow=0, pool_timeout=30)
+def _sqlite(url: URL, connections: int = 64) -> Engine:
+    # The connection used last is used next: few are ever opened, and those stay warm.
+    engine = create_engine(
+        url,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=30,
+        pool_use_lifo=True,
+        hide_parameters=True,  # a failed statement's values, such as addresses, are not for a log
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
@@ -178,7 +321,13 @@ def _sqlite(url: URL) -> Engine:
 
 def _postgresql(url: URL) -> Engine:
     options = "-c lock_timeout=10s -c statement_timeout=120s"
-    return create_engine(url, pool_size=16, max_overflow=16, connect_args={"options": options})
+    return create_engine(
+        url,
+        pool_size=16,
+        max_overflow=16,
+        connect_args={"options": options},
+        hide_parameters=True,
+    )
 
 
 def _migrate(database: Database, where: str, create: bool) -> None:
@@ -219,3 +368,4 @@ def _upgrade(database: Database, where: str) -> None:
             broken = connection.execute(text("PRAGMA foreign_key_check")).all()
             if broken:
                 raise DataError(f"{where}: not upgraded: rows refer to missing ones: {broken[:3]}")
+    database.checkpoint()  # a plain copy of the file is a study at least, not an empty file

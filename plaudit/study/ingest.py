@@ -26,6 +26,7 @@ from plaudit.study import schema as s
 from plaudit.study.accounts import IMPORTED, new_annotator
 from plaudit.study.database import upsert
 from plaudit.study.masking import Clear, Masked, imported_key, replace_clear
+from plaudit.study.next_comparison import IN_ORDER
 from plaudit.study.privacy import Masking
 from plaudit.types import (
     Authors,
@@ -36,11 +37,11 @@ from plaudit.types import (
     as_messages,
     content_id,
     messages_id,
+    word_count,
 )
 
 BATCH = 500
 MOST_VOTES = 1000  # rows of one comparison; more are imported as their share
-IN_ORDER = 1 << 40  # queue positions below are asked in order, those above in a random one
 
 
 @dataclass
@@ -111,6 +112,7 @@ class Question:
     columns: Mapping[str, Any]
     labels: tuple[Label, ...] = ()
     clear: Clear | None = None  # what it was, where masking has changed its texts
+    turned: bool = False  # whether a and b are the other way round than in the data
 
     @cached_property
     def hashes(self) -> tuple[str, str, str]:
@@ -132,6 +134,7 @@ class Question:
             origins_a=self.origins_b,
             origins_b=self.origins_a,
             labels=tuple(label.turned() for label in self.labels),
+            turned=not self.turned,
         )
 
 
@@ -329,6 +332,8 @@ def add_batch(
             added.drop("votes of one person on two comparisons that are one when masked", left)
     if config.labels == "gold":
         _set_gold(db, batch, comparisons, added)
+    elif config.labels == "practice":
+        _set_practice(db, batch, comparisons, added)
     elif config.labels == "import":
         _import_labels(db, batch, comparisons, seen, added)
     return added
@@ -434,7 +439,7 @@ def _text(messages: Messages) -> dict[str, Any]:
     return {
         "messages": stored_messages(messages),
         "characters": len(text),
-        "words": len(text.split()),
+        "words": word_count(text),
     }
 
 
@@ -447,18 +452,48 @@ def _set_gold(
     db: Connection, batch: Sequence[Question], ids: Mapping[str, int], added: Added
 ) -> None:
     for question in batch:
-        answers = {label.answer for label in question.labels}
-        sure = all(label.p in (None, 0.0, 0.5, 1.0) for label in question.labels)
-        if len(answers) != 1 or not answers <= {"a", "b", "tie"} or not sure:
+        answer = _certain(question)
+        if answer is None:
             added.drop("no certain answer, not made gold")
             continue
         # Gold is mixed in by its own rate, so it leaves the queue of open questions.
         db.execute(
             update(s.comparison)
             .where(s.comparison.c.id == ids[question.hash])
-            .values(gold=answers.pop(), gold_since=0.0, slots=0)
+            .values(gold=answer, gold_since=0.0, slots=0)
         )
         added.labels += 1
+
+
+def _certain(question: Question) -> str | None:
+    """The one answer that a question's labels give for sure: a, b or tie."""
+    answers = {label.answer for label in question.labels}
+    sure = all(label.p in (None, 0.0, 0.5, 1.0) for label in question.labels)
+    return answers.pop() if sure and len(answers) == 1 and answers <= {"a", "b", "tie"} else None
+
+
+def _set_practice(
+    db: Connection, batch: Sequence[Question], ids: Mapping[str, int], added: Added
+) -> None:
+    """Make practice pairs of questions that nobody has been asked."""
+    c = s.comparison
+    asked = select(s.assignment.c.id).where(s.assignment.c.comparison == c.c.id)
+    judged = select(s.judgment.c.id).where(s.judgment.c.comparison == c.c.id)
+    for question in batch:
+        answer, text = _certain(question), question.columns.get("explanation")
+        if answer is None:
+            added.drop("no certain answer, not made a practice pair")
+        elif not isinstance(text, str) or not text.strip():
+            added.drop("no text in the column explanation, not made a practice pair")
+        else:
+            this = c.c.id == ids[question.hash], ~asked.exists(), ~judged.exists()
+            values = {"gold": answer, "gold_since": 0.0, "slots": 0, "explanation": text.strip()}
+            left = "b" if question.turned else "a"
+            made = db.execute(update(c).where(*this).values(**values, explained_left=left))
+            if made.rowcount:
+                added.labels += 1
+            else:
+                added.drop("judged already, not made a practice pair")
 
 
 def _import_labels(

@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from plaudit.study import schema as s
-from plaudit.study.ingest import IN_ORDER
 from plaudit.study.masking import REPLACED
+from plaudit.study.next_comparison import IN_ORDER
 
 BATCH = 1000
 Row = dict[str, Any]

@@ -16,18 +16,21 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, case, func, insert, select, update
+from sqlalchemy import Connection, case, exists, func, insert, select, update
 
 from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings, known_names
 from plaudit.data import read
 from plaudit.data.readers.reader import response_messages
 from plaudit.errors import DataError, UsageError
+from plaudit.rendering.worker import Shown
 from plaudit.study import schema as s
 from plaudit.study.accounts import audit
+from plaudit.study.answers import Conflict
 from plaudit.study.backup import backup, copy
 from plaudit.study.database import Database, open_database
 from plaudit.study.export import export
 from plaudit.study.export_files import Exported
+from plaudit.study.images import with_images
 from plaudit.study.ingest import (
     Added,
     Question,
@@ -40,9 +43,10 @@ from plaudit.study.ingest import (
 from plaudit.study.masking import forget
 from plaudit.study.model_results import ModelResults, model_results
 from plaudit.study.privacy import is_name
+from plaudit.study.renderings import Renderings
 from plaudit.study.restore import restore
 from plaudit.study.stored_rows import PRESENT
-from plaudit.types import Comparison, Judgment, Origin, Slate, Source, as_messages
+from plaudit.types import Comparison, Judgment, Messages, Origin, Slate, Source, as_messages
 
 Progress = Callable[[int, int], None]
 
@@ -67,6 +71,7 @@ class Study:
         _refuse_unknown(settings)
         first = StudySettings(**settings)
         self.database: Database = open_database(self.where, create)
+        self.renderings = Renderings(self.database)
         self.database.transact(lambda db: _begin(db, first))
         if settings:
             self.change(**settings)
@@ -74,11 +79,19 @@ class Study:
     def __enter__(self) -> Study:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is not None and self.database.made and self._untouched():
+            self.database.unmake()  # a typing error leaves no empty study behind
         self.close()
+
+    def _untouched(self) -> bool:
+        with self.database.read() as db:
+            used = (select(exists(select(t))) for t in (s.comparison, s.annotator, s.audit))
+            return not any(map(db.scalar, used))
 
     def close(self) -> None:
         """Close the connections; what was acknowledged is on disk already."""
+        self.renderings.close()
         self.database.close()
 
     # ------------------------------------------------------------------------- settings
@@ -88,23 +101,40 @@ class Study:
         with self.database.read() as db:
             return settings_of(db)
 
-    def change(self, actor: str = "command line", **changes: Any) -> StudySettings:
-        """Change settings; raises UsageError on what cannot be used."""
-        known = {field.name for field in fields(StudySettings)}
-        if unknown := set(changes) - known:
-            raise UsageError(f"no setting {unknown.pop()!r}; known: {', '.join(sorted(known))}")
-        return self.database.transact(lambda db: _change(db, actor, changes))
+    def change(
+        self,
+        actor: str = "command line",
+        *,
+        seen: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> StudySettings:
+        """Change settings; `seen` are the values that the change was made in view of.
+
+        Raises UsageError on what cannot be used, Conflict when a setting is not what was seen.
+        """
+        _refuse_unknown(changes)
+        return self.database.transact(lambda db: _change(db, actor, changes, seen or {}))
 
     def guideline(self) -> tuple[int, str]:
         """The version and Markdown of the guideline in force; version 0 is none."""
         with self.database.read() as db:
             return guideline_of(db)
 
-    def write_guideline(self, markdown: str, actor: str = "command line") -> int:
-        """A new version of the guideline, unless nothing changed; returns its number."""
+    def write_guideline(
+        self, markdown: str, actor: str = "command line", seen: int | None = None
+    ) -> int:
+        """A new version of the guideline, unless nothing changed; returns its number.
+
+        Raises Conflict when `seen`, the version that it was written in view of, is not in force.
+        """
         with self.database.write() as db:
             _lock(db)
             version, before = guideline_of(db)
+            if seen is not None and seen != version and markdown.strip() != before.strip():
+                raise Conflict(
+                    f"version {version} was written meanwhile; copy your text, reload the page "
+                    "and put both together"
+                )
             if markdown.strip() != before.strip():
                 version += 1
                 db.execute(insert(s.guideline).values(version=version, markdown=markdown))
@@ -132,16 +162,21 @@ class Study:
         config, added.names = self._surveyed(str(data), config)
         reading = read(str(data), **config.reading())
         if reading.format == "study":
-            restore(self.database, reading, str(data), self.settings.overlap, added, progress)
+            restore(
+                self.database, reading, str(data), self.settings.overlap, added, progress, actor
+            )
         else:
             overlap = self.settings.overlap if config.overlap is None else config.overlap
-            for batch in batches(questions(reading, config, added)):
+            slates = with_images(reading, data, added)
+            for batch in batches(questions(slates, config, added)):
                 self._add(batch, config, overlap, added)
                 if progress is not None:
                     progress(added.rows, added.rows)
+            self.renderings.finish()
         if reading.bad:
             added.drop("unreadable", reading.bad)
-            added.problems = [str(problem) for problem in reading.problems[:3]]
+            added.rows += reading.bad
+        added.problems = [str(p) for p in (*reading.problems, *added.problems)][:3]
         added.format = reading.format
         counts = {name: getattr(added, name) for name in ("comparisons", "known", "labels")}
         if added.replaced:
@@ -214,6 +249,7 @@ class Study:
         if not batch:
             raise DataError(f"nothing to compare: {', '.join(added.dropped)}")
         self._add(batch, config, self.settings.overlap if overlap is None else overlap, added)
+        self.renderings.finish()
         return [question.hash for question in batch]
 
     def note(self, verb: str, actor: str = "command line", **details: Any) -> None:
@@ -226,6 +262,8 @@ class Study:
     ) -> None:
         transact, seen = self.database.transact, added.seen
         added.merge(transact(lambda db: add_batch(db, batch, config, overlap, seen)))
+        texts = (text for q in batch for text in (q.prompt, q.a, q.b))
+        self.renderings.begin(texts, self.settings.prompt_format)
 
     # -------------------------------------------------------------------------- reading
 
@@ -237,6 +275,10 @@ class Study:
         with self.database.read() as db:
             for prompt, a, b in db.execution_options(yield_per=1000).execute(query):
                 yield Comparison(as_messages(prompt), as_messages(a), as_messages(b))
+
+    def shown(self, texts: Sequence[Messages]) -> list[Shown]:
+        """[{"role", "html"}] of each message of each text, as annotators see it."""
+        return self.renderings.shown(texts, self.settings.prompt_format)
 
     def judgments(self) -> Iterator[Judgment]:
         """Every judgment that counts, retests apart: neither superseded nor withdrawn."""
@@ -321,9 +363,18 @@ def _lock(db: Connection) -> None:
     db.execute(select(s.study.c.id).with_for_update())
 
 
-def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySettings:
+def _change(
+    db: Connection, actor: str, changes: Mapping[str, Any], seen: Mapping[str, Any]
+) -> StudySettings:
     _lock(db)
     before = settings_of(db)
+    for name, value in seen.items():
+        found = getattr(before, name)
+        if found not in (value, changes[name]):
+            raise Conflict(
+                f"{name.replace('_', ' ')} was changed meanwhile, from {value!r} to {found!r}; "
+                "reload the page and change it again"
+            )
     after = replace(before, **changes)
     if after == before:
         return before
@@ -336,7 +387,10 @@ def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySett
         same = update(c).where(c.c.overlap == before.overlap, ~c.c.agreement)
         slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
         db.execute(same.values(overlap=after.overlap, slots=slots))
-    audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})
+        db.execute(update(s.annotator).values(searched_to=0))  # what they had seen is open again
+    old, new = asdict(before), asdict(after)
+    changed = {name: [old[name], new[name]] for name in changes if old[name] != new[name]}
+    audit(db, actor, "change settings", **changed)
     return after
 
 

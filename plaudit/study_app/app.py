@@ -23,18 +23,16 @@ from plaudit.config import CollectConfig
 from plaudit.study import schema as s
 from plaudit.study.quality import OverviewUpdater
 from plaudit.study.study import Study
-from plaudit.study_app.context import AppState, state_of
-from plaudit.study_app.pages import judge, owner, setup, sign_in
-from plaudit.study_app.rendering import render_markdown
-from plaudit.web.errors import add_error_handlers
+from plaudit.study_app.context import AppState, Limits, RenewedCookie, admit, state_of
+from plaudit.study_app.pages import account, join, judge, owner, sign_in
+from plaudit.web.door import Door
+from plaudit.web.errors import LastResort, add_error_handlers
 from plaudit.web.headers import SecurityHeaders, UnderPath
-from plaudit.web.limits import BodyLimit, RateLimit
+from plaudit.web.limits import RateLimit
 from plaudit.web.tokens import SessionTokens
 
 THREADS = 8
 STATIC = Path(__file__).parent / "static"
-LARGEST_BODY = 1 << 20
-LARGEST_FILE = 4 << 30
 
 
 def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
@@ -47,10 +45,8 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         config,
         tokens,
         OverviewUpdater(study.database),
-        _templates(),
-        sign_in_limit=RateLimit(10, 600),
-        address_limit=RateLimit(100, 600),
-        join_limit=RateLimit(30, 600),
+        _templates(study),
+        Limits.usual(),
         vote_limit=RateLimit(600, 60),
     )
 
@@ -62,20 +58,17 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         yield
         state.updater.stop()
 
-    def largest(request: Request) -> int:
-        """Files come from people with a session only."""
-        upload = request.url.path.endswith("/owner/add") and tokens.of(request) is not None
-        return LARGEST_FILE if upload else LARGEST_BODY
-
     app = FastAPI(
         title="plaudit", lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None
     )
     app.state.plaudit = state
-    app.add_middleware(BodyLimit, largest=largest)
+    app.add_middleware(Door, admit=admit)
+    app.add_middleware(RenewedCookie)
+    app.add_middleware(LastResort)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(UnderPath, root=config.root_path)
     app.mount("/static", _Static(directory=STATIC), name="static")
-    for module in (sign_in, judge, owner, setup):
+    for module in (sign_in, join, account, judge, owner):
         app.include_router(module.router)
     add_error_handlers(app, _error_page)
     return app
@@ -94,7 +87,7 @@ class _Static(StaticFiles):
         return response
 
 
-def _templates() -> Environment:
+def _templates(study: Study) -> Environment:
     environment = Environment(
         loader=PackageLoader("plaudit.study_app"),
         autoescape=select_autoescape(),
@@ -103,11 +96,11 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "markdown": render_markdown,
-        "percent": lambda value: "–" if value != value else f"{value:.0%}",
+        "markdown": study.renderings.markdown,
+        "percent": lambda value: "–" if value != value else f"{100 * value:.0f} %",
         "number": lambda value: f"{value:,}",
         "date": lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "ago": lambda at: f"{max(0.0, time.time() - at):.0f} s ago",
     }
-    environment.globals["pages"] = owner.PAGES
+    environment.globals["sections"] = owner.SECTIONS
     return environment

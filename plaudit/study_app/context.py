@@ -2,23 +2,59 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from shutil import disk_usage
+from tempfile import gettempdir
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
+from fastapi.routing import APIRoute
 from jinja2 import Environment
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plaudit.config import CollectConfig
-from plaudit.study.accounts import SESSION_SECONDS, Person, person_of
+from plaudit.study import accounts
+from plaudit.study.accounts import SESSION_SECONDS, Person
 from plaudit.study.quality import OverviewUpdater
 from plaudit.study.study import Study
 from plaudit.version import __version__
-from plaudit.web.headers import root_of
-from plaudit.web.limits import RateLimit
+from plaudit.web.headers import over_https, root_of
+from plaudit.web.limits import Backoff, RateLimit, ShortQueue
 from plaudit.web.tokens import SessionTokens
+
+DEVICE_SECONDS = 400 * 24 * 3600  # the longest that browsers keep a cookie
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How often anybody may do what; all of it in memory."""
+
+    tries: Backoff  # wrong passwords of one account from one network
+    spread: RateLimit  # wrong passwords of one account from all networks
+    network: RateLimit  # wrong passwords from one network, where many may sit
+    links: RateLimit  # wrong links from one network
+    writes: RateLimit  # whatever a person changes
+    passwords: ShortQueue  # hashing, apart from the threads that answer judgments
+    uploads: asyncio.Semaphore
+
+    @classmethod
+    def usual(cls) -> Limits:
+        return cls(
+            tries=Backoff(free=5, longest=60.0, forget=900.0),
+            spread=RateLimit(100, 3600),
+            network=RateLimit(60, 60),
+            links=RateLimit(30, 600),
+            writes=RateLimit(1200, 60),
+            passwords=ShortQueue(running=1, waiting=32),
+            uploads=asyncio.Semaphore(1),
+        )
 
 
 @dataclass(frozen=True)
@@ -30,9 +66,7 @@ class AppState:
     tokens: SessionTokens
     updater: OverviewUpdater
     templates: Environment
-    sign_in_limit: RateLimit  # wrong passwords of one account
-    address_limit: RateLimit  # wrong passwords from one address, where many may sit
-    join_limit: RateLimit
+    limits: Limits
     vote_limit: RateLimit
 
     def page(self, request: Request, name: str, status: int = 200, **values: Any) -> HTMLResponse:
@@ -48,17 +82,20 @@ class AppState:
         )
         return HTMLResponse(text, status_code=status)
 
-    def keep_session(self, request: Request, response: Response, token: str) -> None:
-        """Give the browser its session."""
+    def keep(self, request: Request, response: Response, name: str, token: str) -> None:
+        """Give the browser a cookie: the session's, or one of those that outlast it."""
         response.set_cookie(
-            self.tokens.cookie,
-            self.tokens.sign(token),
-            max_age=SESSION_SECONDS,
+            name,
+            self.tokens.sign(token, name),
+            max_age=SESSION_SECONDS if name == self.tokens.cookie else DEVICE_SECONDS,
             path=root_of(request) or "/",
             httponly=True,
-            secure=self.config.https,
+            secure=self.config.https or over_https(request),
             samesite="lax",
         )
+
+    def drop(self, request: Request, response: Response, name: str) -> None:
+        response.delete_cookie(name, path=root_of(request) or "/")
 
 
 @dataclass(frozen=True)
@@ -79,18 +116,51 @@ def state_of(request: Request) -> AppState:
 
 
 def session_of(request: Request) -> Session | None:
-    """The session that the request's cookie names; None for a stranger."""
+    """The session that the request's cookie names; None for a stranger.
+
+    One that is used is renewed, here and in the browser. Not for use inside a transaction.
+    """
+    if hasattr(request.state, "session"):
+        known: Session | None = request.state.session
+        return known
     state = state_of(request)
     token = state.tokens.of(request)
+    request.state.session = None
     if token is None:
         return None
     with state.study.database.glance() as db:
-        person = person_of(db, token)
-    if person is None:
+        found = accounts.session_of(db, token)
+    if found is None:
         return None
+    person, due = found
+    if due:
+        state.study.database.transact(lambda db: accounts.renew_session(db, token))
+        request.state.renewed = token
     session = Session(person, token, state.tokens.csrf(token))
     request.state.session = session
     return session
+
+
+class RenewedCookie:
+    """Gives the browser the cookie of a renewed session, unless the answer sets another."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def with_cookie(message: Message) -> None:
+            token = scope.get("state", {}).get("renewed")
+            if message["type"] == "http.response.start" and token is not None:
+                request, state = Request(scope), scope["app"].state.plaudit
+                headers = MutableHeaders(scope=message)
+                name, others = state.tokens.cookie, headers.getlist("set-cookie")
+                if not any(other.startswith(f"{name}=") for other in others):
+                    given = Response()
+                    state.keep(request, given, name, token)
+                    headers.append("set-cookie", given.headers["set-cookie"])
+            await send(message)
+
+        await self._app(scope, receive, with_cookie if scope["type"] == "http" else send)
 
 
 def _signed_in(request: Request) -> Session:
@@ -117,6 +187,58 @@ def allowed(*roles: str) -> Callable[[Session], Awaitable[Session]]:
 
 
 Owner = Annotated[Session, Depends(allowed("owner"))]
+
+
+# ------------------------------------------------------------------------- before the body
+
+LARGEST_FORM = 64 << 10  # of a stranger
+LARGEST_BODY = 1 << 20
+LARGEST_FILE = 4 << 30
+SPARE = 256 << 20  # bytes of the disk that an upload leaves free
+STRANGERS = ("/join/", "/sign-in", "/api/resume")
+
+
+@asynccontextmanager
+async def admit(request: Request) -> AsyncIterator[int]:
+    """The largest body that the request may have, by who sends it and where to.
+
+    Raises 401, 403 and 429, and of uploads 409 beside another one and 507 without room for it.
+    """
+    path = request.scope["path"].removeprefix(root_of(request))  # as it is routed
+    if path.startswith(STRANGERS):
+        yield LARGEST_FORM
+        return
+    session = await run_in_threadpool(_signed_in, request)
+    if path.startswith("/owner") and session.person.role != "owner":
+        raise HTTPException(403, "only for owners")
+    limits = state_of(request).limits
+    if not limits.writes.allows(session.person.pseudonym):
+        raise HTTPException(429, "too many changes at once; slow down", {"retry-after": "10"})
+    if path != "/owner/add":
+        yield LARGEST_BODY
+        return
+    if limits.uploads.locked():
+        raise HTTPException(409, "another file is being added; wait until it is done")
+    async with limits.uploads:
+        free = disk_usage(gettempdir()).free - SPARE
+        # Twice: as it comes, and under a name of its own while it is read.
+        if 2 * int(request.headers.get("content-length") or 0) > free:
+            raise HTTPException(507, f"the file is too large for the {max(free, 0) >> 20} MiB free")
+        yield LARGEST_FILE
+
+
+class OneFile(APIRoute):
+    """A route whose forms have one file and few fields; fields are held in memory."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def bounded(request: Request) -> Response:
+            if request.headers.get("content-type", "").startswith("multipart/form-data"):
+                await request.form(max_files=1, max_fields=20, max_part_size=LARGEST_FORM)
+            return await handle(request)
+
+        return bounded
 
 
 # ------------------------------------------------------------------------------ writing

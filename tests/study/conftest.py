@@ -4,16 +4,16 @@ import json
 import os
 import re
 import shutil
-import socket
 import threading
 import time
 import uuid
 
 import pytest
+from sqlalchemy import select, update
 
 from plaudit.config import CollectConfig
-from plaudit.study import Study
-from plaudit.study.accounts import invite, join
+from plaudit.study import Study, schema
+from plaudit.study.accounts import Person, invite, join
 from plaudit.study.answers import Answer, vote
 from plaudit.study.assignment import assign
 
@@ -65,6 +65,14 @@ def person(study, role="annotator"):
     return study.database.transact(work)
 
 
+def people(study, role="annotator"):
+    """Everybody with this role."""
+    a = schema.annotator.c
+    query = select(a.id, a.pseudonym, a.role, a.preferences).where(a.role == role).order_by(a.id)
+    with study.database.read() as db:
+        return [Person(*row) for row in db.execute(query)]
+
+
 def fill(study, count=10, **details):
     """Comparisons of a good and a bad response; returns their ids."""
     ids = []
@@ -79,6 +87,13 @@ def given(study, who, count=1):
     return study.database.transact(lambda db: assign(db, who, study.settings, count))
 
 
+def issued_earlier(study, who, seconds=3600):
+    """What the person holds was given to them so long ago: times are never longer than that."""
+    a = schema.assignment
+    mine = update(a).where(a.c.annotator == who.id, a.c.state == "leased")
+    study.database.transact(lambda db: db.execute(mine.values(issued_at=a.c.issued_at - seconds)))
+
+
 def judge(study, who, answer="left", count=1, **details):
     """Judge up to `count` comparisons one after another; returns the judgments' numbers."""
     numbers = []
@@ -87,6 +102,8 @@ def judge(study, who, answer="left", count=1, **details):
         if not items:
             break
         said = answer(items[0]) if callable(answer) else answer
+        if "active_ms" in details:
+            issued_earlier(study, who)
         response = Answer(key=uuid.uuid4().hex, answer=said, **details)
         token = items[0].token
         numbers.append(study.database.transact(lambda db, t=token, r=response: vote(db, who, t, r)))
@@ -114,21 +131,18 @@ class Server:
     """The app under uvicorn, in a thread of this process."""
 
     def __init__(self, study, root_path=""):
-        import uvicorn
-
         from plaudit.study_app.app import create_app
+        from plaudit.web.server import listen, make_server
 
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        self.socket = listen("127.0.0.1", 0)
+        port = self.socket.getsockname()[1]
         app = create_app(study, CollectConfig(port=port, root_path=root_path))
         self.study = study
         self.watch = app.state.plaudit.updater
         self.base = f"http://127.0.0.1:{port}"
-        self.server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error")
-        )
-        self.thread = threading.Thread(target=self.server.run, daemon=True)
+        self.server = make_server(app, hosts=["127.0.0.1"], log_level="error")
+        run = {"sockets": [self.socket]}
+        self.thread = threading.Thread(target=self.server.run, kwargs=run, daemon=True)
 
     def __enter__(self):
         self.thread.start()
@@ -141,6 +155,7 @@ class Server:
     def __exit__(self, *_):
         self.server.should_exit = True
         self.thread.join(timeout=20)
+        self.socket.close()
 
     def link(self, role="annotator", uses=1):
         token = self.study.database.transact(lambda db: invite(db, role, "test", uses))
@@ -157,6 +172,11 @@ def csrf_of(page):
     return re.findall(r'name="csrf" content="([^"]*)"', page)[0]
 
 
+def form_token(page):
+    """The token of a form that strangers get: of the sign-in page, of an invitation."""
+    return re.findall(r'name="csrf" value="([^"]*)"', page)[0]
+
+
 @pytest.fixture(scope="module")
 def chromium():
     """A real browser, without its sandbox where the tests run as root."""
@@ -170,6 +190,9 @@ def chromium():
 
 def ready(page):
     """Wait for a comparison on the screen, beyond the guard against a double press."""
+    page.wait_for_selector("#left .message, #guideline[open]")
+    if page.query_selector("#guideline[open]"):
+        page.click("#guideline-read")
     page.wait_for_selector("#left .message")
     page.wait_for_timeout(300)
 

@@ -286,13 +286,14 @@ def test_rows_come_in_the_order_of_their_hash(judged, tmp_path):
 
 
 def test_no_name_or_address_is_in_any_export(study, tmp_path):
-    from plaudit.study.accounts import invite, join
+    from plaudit.study.accounts import Newcomer, invite, join
 
     fill(study, 2)
 
     def work(db):
         token = invite(db, "annotator", "test")
-        return join(db, token, "Jo Secret", "jo@example.com", "long enough pass")[0]
+        jo = Newcomer(name="Jo Secret", email="jo@example.com", password="a hash")
+        return join(db, token, jo)[0]
 
     judge(study, study.database.transact(work), count=2)
     for form in ("pairs", "trl", "raw", "dataset"):

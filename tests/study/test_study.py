@@ -338,5 +338,7 @@ def test_a_raw_export_with_impossible_values_is_refused(sqlite_study, tmp_path, 
         assert "only imported judgments have p" in added.problems[0]
         study_json = tmp_path / "raw" / "study.json"
         study_json.write_text(study_json.read_text().replace('"annotator"', '"admin"'))
-        with pytest.raises(DataError, match="role 'admin' is not one of owner"):
+        with pytest.raises(
+            DataError, match="annotators.0.role: Input should be 'owner'.*found 'admin'"
+        ):
             copy.add(tmp_path / "raw" / "raw.jsonl")

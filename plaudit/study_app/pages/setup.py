@@ -1,67 +1,31 @@
-"""How a study is set up from its owner's pages: data, invitations, settings, guideline, exports."""
+"""What is asked: data added in the browser, and the guideline."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Query, Request, Response, UploadFile
-from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
-from sqlalchemy import Connection
-from starlette.background import BackgroundTask
+from fastapi import APIRouter, File, Form, Request, Response, UploadFile
+from pydantic import BaseModel
 
-from plaudit.config import AddConfig, ExportConfig, LabelUse, Mask, Pairing
+from plaudit.config import AddConfig, LabelUse, Mask, Pairing
 from plaudit.errors import DataError
-from plaudit.study import review
-from plaudit.study.accounts import audit, invite
-from plaudit.study_app.context import Owner, state_of, writes
-from plaudit.study_app.pages.owner import Number, done
+from plaudit.study.study import guideline_of
+from plaudit.study_app.context import Owner, state_of
+from plaudit.study_app.pages.page import Values, Visit
 
-router = APIRouter(prefix="/owner")
-
-
-class Invitation(BaseModel):
-    role: str = "annotator"
-    uses: int = 1
-    days: float = Field(default=7, gt=0, le=90, allow_inf_nan=False)
+router = APIRouter()
 
 
-class SettingsForm(BaseModel):
-    """The study's settings as people write them: minutes, per cent, one reason per line."""
-
-    name: str = Field(max_length=200)
-    question: str = Field(max_length=500)
-    mode: str
-    overlap: int
-    lease_minutes: float = Field(gt=0, le=10_080, allow_inf_nan=False)
-    gold_rate: float = Field(ge=0, le=50, allow_inf_nan=False)
-    retest_rate: float = Field(ge=0, le=50, allow_inf_nan=False)
-    reasons: str = ""
-    license_prompts: str = Field(default="", max_length=200)
-    license_responses: str = Field(default="", max_length=200)
-    license_judgments: str = Field(default="", max_length=200)
-
-    def settings(self) -> dict[str, Any]:
-        """As `Study.change` takes them. Raises DataError on reasons too long or too many."""
-        reasons = tuple(line.strip() for line in self.reasons.splitlines() if line.strip())
-        if len(reasons) > 20 or any(len(reason) > 60 for reason in reasons):
-            raise DataError("at most 20 reasons, each of at most 60 characters")
-        values = {k: v.strip() if isinstance(v, str) else v for k, v in self.model_dump().items()}
-        del values["lease_minutes"]
-        return values | {
-            "lease_seconds": round(self.lease_minutes * 60),
-            "gold_rate": self.gold_rate / 100,
-            "retest_rate": self.retest_rate / 100,
-            "reasons": reasons,
-        }
+def data(visit: Visit) -> Values:
+    return {}
 
 
-class Guideline(BaseModel):
-    markdown: str = ""
+def guideline(visit: Visit) -> Values:
+    version, markdown = guideline_of(visit.db)
+    return {"in_force": version, "markdown": markdown}
 
 
 class Upload(BaseModel):
@@ -72,6 +36,7 @@ class Upload(BaseModel):
     pairing: Pairing = "all"
     columns: str = ""
     mask: list[Mask] = []
+    keep: str = ""
 
     def config(self) -> AddConfig:
         return AddConfig(
@@ -79,43 +44,21 @@ class Upload(BaseModel):
             pairing=self.pairing,
             columns=self.columns.strip() or None,
             mask=tuple(self.mask),
+            keep=(self.keep.strip(),) if self.keep.strip() else (),
         )
 
 
-class Download(BaseModel):
-    aggregate: str = "auto"
-    test_share: float = 0.0
-
-
-@router.post("/invite")
-@writes
-def new_link(
-    db: Connection, request: Request, me: Owner, form: Annotated[Invitation, Form()]
-) -> Response:
-    token = invite(db, form.role, me.person.pseudonym, form.uses, form.days * 86400)
-    state = state_of(request)
-    base = request.base_url.replace(scheme="https") if state.config.https else request.base_url
-    link = f"{str(base).rstrip('/')}/join/{token}"
-    return state.page(request, "link.html", link=link, role=form.role, uses=form.uses)
-
-
-@router.post("/invitations/{number}/revoke")
-@writes
-def revoke_link(db: Connection, request: Request, me: Owner, number: Number) -> Response:
-    review.revoke(db, number, me.person.pseudonym)
-    return done("The link no longer works.")
-
-
-@router.post("/settings")
-def change_settings(request: Request, me: Owner, form: Annotated[SettingsForm, Form()]) -> Response:
-    state_of(request).study.change(me.person.pseudonym, **form.settings())
-    return done("Settings saved.")
+class Guideline(BaseModel):
+    markdown: str = ""
+    seen: int = 0
 
 
 @router.post("/guideline")
 def write_guideline(request: Request, me: Owner, form: Annotated[Guideline, Form()]) -> Response:
-    version = state_of(request).study.write_guideline(form.markdown, me.person.pseudonym)
-    return done(f"Version {version} is in use.")
+    study = state_of(request).study
+    version = study.write_guideline(form.markdown, me.person.pseudonym, form.seen)
+    unchanged = version == form.seen
+    return state_of(request).page(request, "written.html", in_force=version, unchanged=unchanged)
 
 
 @router.post("/add")
@@ -132,29 +75,3 @@ def add_file(request: Request, me: Owner, form: Annotated[Upload, Form()]) -> Re
     added.problems = [problem.replace(str(path), name) for problem in added.problems]
     state.updater.wake()
     return state.page(request, "added.html", added=added)
-
-
-@router.get("/export/{format}.zip")
-def download(
-    request: Request,
-    me: Owner,
-    format: Literal["pairs", "trl", "raw", "dataset"],
-    query: Annotated[Download, Query()],
-) -> Response:
-    """An export as one file; read straight from the store, so as new as the click."""
-    study = state_of(request).study
-    folder = Path(tempfile.mkdtemp(prefix="plaudit-export-"))
-    try:
-        study.export(folder / "export", ExportConfig(format=format, **query.model_dump()))
-        archive = shutil.make_archive(str(folder / "export"), "zip", folder / "export")
-        with study.database.write() as db:
-            audit(db, me.person.pseudonym, "export", format=format)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return FileResponse(
-        archive,
-        filename=f"plaudit-{format}-{time.strftime('%Y-%m-%d')}.zip",
-        media_type="application/zip",
-        background=BackgroundTask(shutil.rmtree, folder, ignore_errors=True),
-    )
