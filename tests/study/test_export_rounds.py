@@ -119,10 +119,10 @@ def test_tools_are_the_conversations_in_every_format(study, tmp_path, rows):
 
 def test_who_wrote_what_survives_mapped_columns(study, tmp_path):
     table = tmp_path / "tickets.csv"
-    lines = [f"T{n},Question {n}?,first {n},second {n}" for n in range(6)]
+    lines = [f"T{n},Question {n}?,first {n},second {n}" for n in range(20)]
     table.write_text("\n".join(["Ticket,Message,Bot v1,Bot v2", *lines]))
     study.add(table, columns="prompt=Message,response_a=Bot v1,response_b=Bot v2")
-    judge(study, person(study), lambda i: "left" if "first" in i.left[0].content else "right", 6)
+    judge(study, person(study), lambda i: "left" if "first" in i.left[0].content else "right", 20)
     study.export(tmp_path / "out")
     found = [json.loads(x) for x in (tmp_path / "out" / "train.jsonl").open()]
     assert {row["model_a"] for row in found} == {"Bot v1", "Bot v2"}
