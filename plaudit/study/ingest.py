@@ -28,6 +28,7 @@ from plaudit.study.database import upsert
 from plaudit.study.masking import Clear, Masked, imported_key, replace_clear
 from plaudit.study.next_comparison import IN_ORDER
 from plaudit.study.privacy import Masking
+from plaudit.study.ranking import MOST
 from plaudit.types import (
     Authors,
     Messages,
@@ -99,6 +100,19 @@ class Label:
         return replace(self, answer=other, p=None if self.p is None else 1.0 - self.p)
 
 
+class Panel(NamedTuple):
+    """Responses to be ranked in one go, and the comparison that is asked in the name of all."""
+
+    prompt: str  # hash
+    responses: tuple[str, ...]  # hashes, in order
+    anchor: str  # hash
+    pairs: tuple[Question, ...]
+
+    @property
+    def hash(self) -> str:
+        return content_id(self.prompt, *self.responses)
+
+
 @dataclass(frozen=True)
 class Question:
     """A comparison to add, in canonical orientation, with its labels."""
@@ -113,6 +127,7 @@ class Question:
     labels: tuple[Label, ...] = ()
     clear: Clear | None = None  # what it was, where masking has changed its texts
     turned: bool = False  # whether a and b are the other way round than in the data
+    panel: Panel | None = None  # the responses that it is to be ranked among
 
     @cached_property
     def hashes(self) -> tuple[str, str, str]:
@@ -155,6 +170,10 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
         pairs = list(PAIRINGS[config.pairing](len(slate.responses), slate.prompt_id()))
         if not pairs:
             added.drop("only one response")
+        if config.pairing == "rank" and len(slate.responses) > MOST:
+            added.drop(f"more than {MOST} responses to rank: use --pairing ring")
+            continue
+        asked: list[Question] = []
         known = {(i, j): said for i, j, said in slate.preferences()}
         for i, j in pairs:
             first, second = slate.responses[i], slate.responses[j]
@@ -167,7 +186,19 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
                 labels = () if config.labels == "ignore" else _labels(slate, said, added)
                 question = _question(slate, i, j, labels)
                 before = _question(clear, i, j, ()) if masking.on else None
-                yield replace(question, clear=_clear(before, question)).canonical()
+                asked.append(replace(question, clear=_clear(before, question)).canonical())
+        yield from _ranked(asked) if config.pairing == "rank" else asked
+
+
+def _ranked(asked: Sequence[Question]) -> list[Question]:
+    """The pairs of one slate as a panel, its anchor first; a single pair is no panel."""
+    anchor = min((question.hash for question in asked), default="")
+    responses = {key for question in asked for key in question.hashes[1:]}
+    if len(responses) < 3:
+        return [*asked]
+    panel = Panel(asked[0].hashes[0], tuple(sorted(responses)), anchor, tuple(asked))
+    pairs = [replace(question, panel=panel) for question in asked]
+    return sorted(pairs, key=lambda question: question.hash != anchor)
 
 
 def _all(count: int, _prompt: str) -> Iterable[tuple[int, int]]:
@@ -186,7 +217,7 @@ def _one(count: int, prompt: str) -> Iterable[tuple[int, int]]:
     return [every[int(prompt[:8], 16) % len(every)]] if every else []
 
 
-PAIRINGS = {"all": _all, "ring": _ring, "one": _one}  # each gives (i, j) with i < j
+PAIRINGS = {"all": _all, "ring": _ring, "one": _one, "rank": _all}  # each gives (i, j) with i < j
 
 
 def _says_nothing(messages: Messages) -> bool:
@@ -375,13 +406,19 @@ def add_comparisons(
     texts = [{"hash": q.hashes[0], "messages": stored_messages(q.prompt)} for q in batch]
     insert_new(db, s.prompt, texts)
     prompts = ids_by(db, s.prompt.c.hash, (q.hashes[0] for q in batch))
-    responses = _add_responses(db, batch, prompts)
+    panels = [q.panel for q in batch if q.panel]
+    beside = [pair for panel in {p.hash: p for p in panels}.values() for pair in panel.pairs]
+    responses = _add_responses(db, [*batch, *beside], prompts)
     known = ids_by(db, s.comparison.c.hash, (q.hash for q in batch))
+    panel_of = _add_panels(db, panels, prompts, responses)
     start = _next_position(db) if in_order else 0
     rows = []
     for number, question in enumerate(batch):
         key, prompt = question.hash, prompts[question.hashes[0]]
         own, drawn = sample.overlap_of(key, overlap) if sample else (overlap, False)
+        panel = panel_of.get(question.panel.hash) if question.panel else None
+        if panel and question.panel and key != question.panel.anchor:
+            own, drawn = 0, False  # the anchor is asked for all
         rows.append(
             {
                 "hash": key,
@@ -392,6 +429,7 @@ def add_comparisons(
                 "overlap": own,
                 "slots": own,
                 "agreement": drawn,
+                "panel": panel,
                 "group": question.group,
                 "columns": dict(question.columns),
             }
@@ -403,6 +441,30 @@ def add_comparisons(
     added.known += len(batch) - new
     added.drawn += len({row["hash"] for row in rows if row["agreement"]} - known.keys())
     return ids
+
+
+def _add_panels(
+    db: Connection,
+    panels: Sequence[Panel],
+    prompts: Mapping[str, int],
+    responses: Mapping[tuple[int, str], int],
+) -> dict[str, int]:
+    """Ids of the panels by hash; without those whose anchor is a comparison of its own already."""
+    c, rows = s.comparison.c, {}
+    for panel in panels:
+        prompt = prompts[panel.prompt]
+        texts = [responses[prompt, key] for key in panel.responses]
+        rows[panel.hash] = {"hash": panel.hash, "prompt": prompt, "responses": texts}
+    insert_new(db, s.panel, [*rows.values()])
+    ids = ids_by(db, s.panel.c.hash, rows)
+    anchors = {panel.anchor for panel in panels}
+    query = select(c.hash, c.panel).where(c.hash.in_(anchors))
+    known = {row.hash: row.panel for row in db.execute(query)} if anchors else {}
+    return {
+        panel.hash: ids[panel.hash]
+        for panel in panels
+        if known.get(panel.anchor, ids[panel.hash]) == ids[panel.hash]
+    }
 
 
 def _add_responses(
