@@ -40,7 +40,6 @@ from plaudit.study.ingest import (
     questions,
     storable,
 )
-from plaudit.study.masking import forget
 from plaudit.study.model_results import ModelResults, model_results
 from plaudit.study.privacy import is_name
 from plaudit.study.renderings import Renderings
@@ -183,7 +182,7 @@ class Study:
             counts["replaced"] = added.replaced
         self.note("add", actor, **counts)
         if added.replaced:
-            forget(self.database)
+            self.database.checkpoint()  # the log has the clear texts too
         return added
 
     def _surveyed(self, data: str, config: AddConfig) -> tuple[AddConfig, tuple[str, ...]]:
