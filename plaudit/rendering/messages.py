@@ -5,21 +5,17 @@ Messages are mappings, as the study stores them: this runs in the worker, which 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from plaudit.rendering.code import coloured
 from plaudit.rendering.images import picture
 from plaudit.rendering.markdown import markdown
+from plaudit.rendering.parts import IMAGES, Stored, address_of, as_json, indented, parts_of, written
 from plaudit.rendering.plain import block, plain, too_complex
 from plaudit.rendering.tree import Element, Node, element, serialise
 
-IMAGES = ("image", "image_url", "input_image")  # types of content parts
-Stored = Mapping[str, Any]
 FOLDED = 600  # characters of a system prompt, a tool's result or a reasoning that stay unfolded
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+')
 
 
 def shown(messages: Sequence[Stored], prompt_format: str) -> list[dict[str, str]]:
@@ -46,7 +42,7 @@ def _nodes(message: Stored, as_markdown: bool) -> list[Node]:
     if reasoning := fields.get("reasoning_content"):
         body: list[Node] = [block(*markdown(str(reasoning)), text=str(reasoning))]
         nodes.append(_folded("reasoning", "Reasoning", str(reasoning), body))
-    for part in _parts(message):
+    for part in parts_of(message):
         nodes += _part(part, role, as_markdown)
     calls = fields.get("tool_calls") or []
     for call in calls if isinstance(calls, list) else [calls]:
@@ -61,13 +57,8 @@ def _nodes(message: Stored, as_markdown: bool) -> list[Node]:
     return nodes
 
 
-def _parts(message: Stored) -> list[Stored]:
-    content = message.get("content") or ""
-    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
-
-
 def _text(message: Stored) -> str:
-    return "".join(str(p.get("text") or "") for p in _parts(message) if p["type"] == "text")
+    return "".join(str(p.get("text") or "") for p in parts_of(message) if p["type"] == "text")
 
 
 def _part(part: Stored, role: str, as_markdown: bool) -> list[Node]:
@@ -87,23 +78,13 @@ def _part(part: Stored, role: str, as_markdown: bool) -> list[Node]:
     return [element("p", f"[{kind}] (not shown)", class_="image")]
 
 
-def address_of(part: Stored) -> str:
-    """The address of an image: under `image_url`, `image` or `url`, alone or as {"url": …}."""
-    for name in ("image_url", "image", "url", "path"):
-        value = part.get(name)
-        value = value.get("url") if isinstance(value, Mapping) else value
-        if isinstance(value, str):
-            return value
-    return ""
-
-
 def _call(call: Any) -> list[Node]:
     """A tool call: its name and arguments, indented where they are JSON."""
     function = call.get("function", call) if isinstance(call, Mapping) else {}
     if not isinstance(function, Mapping) or not function.get("name"):
-        return [_labelled("Tool call", "", _json(call))]
+        return [_labelled("Tool call", "", as_json(call))]
     arguments = function.get("arguments", function.get("input", ""))
-    return [_labelled("Tool call: ", str(function["name"]), _json(arguments))]
+    return [_labelled("Tool call: ", str(function["name"]), as_json(arguments))]
 
 
 def _labelled(label: str, name: str, body: str) -> Element:
@@ -120,61 +101,3 @@ def _folded(name: str, title: str, text: str, body: list[Node]) -> Element:
     if not long:
         details.attributes["open"] = ""
     return details
-
-
-def _json(value: Any) -> str:
-    if isinstance(value, str):
-        return indented(value)
-    try:
-        return json.dumps(value, indent=2, ensure_ascii=False, default=str)
-    except RecursionError:
-        return "[nested too deeply to be shown]"
-
-
-def indented(text: str) -> str:
-    """A JSON object or list over several lines, its numbers and order as they were written."""
-    if text.lstrip()[:1] not in ("{", "["):
-        return text
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    lines, depth, before = [""], 0, ""
-    for token in _TOKENS.findall(text):
-        if token in "}]" and token:
-            depth -= 1
-            if before not in "{[":
-                lines.append("  " * depth)
-        elif before and before in "{[,":
-            lines.append("  " * depth)
-        lines[-1] += _readable(token) + (" " if token == ":" else "")
-        depth += token in ("{", "[")
-        before = token
-    return "\n".join(lines)
-
-
-def _readable(token: str) -> str:
-    """A JSON string with its letters instead of their numbers, where they can be written."""
-    if "\\u" not in token:
-        return token
-    try:
-        readable = json.dumps(json.loads(token), ensure_ascii=False)
-        readable.encode()
-    except (ValueError, UnicodeEncodeError):
-        return token
-    return readable
-
-
-def written(message: Stored) -> str:
-    """All that a message holds, as text: what "show raw" shows."""
-    parts = [str(message["reasoning_content"])] if message.get("reasoning_content") else []
-    for part in _parts(message):
-        if part["type"] == "text":
-            parts.append(str(part.get("text") or ""))
-        else:
-            address = address_of(part)
-            shown_address = address if len(address) <= 200 else f"{address[:60]}…"
-            parts.append(f"[{part['type']}: {shown_address}]")
-    if calls := message.get("tool_calls"):
-        parts.append(_json(calls))
-    return "\n\n".join(part for part in parts if part)

@@ -41,7 +41,7 @@ def too_complex(text: str) -> str:
 
 def block(*children: Node, text: str) -> Element:
     """The element around one rendered text, in the language that its script tells."""
-    return element("div", *children, class_="text", lang=language(text))
+    return element("div", *children, class_="shown", lang=language(text))
 
 
 def linked(text: str) -> list[Node]:

@@ -29,7 +29,7 @@ VOID = frozenset(("br", "hr", "wbr", "img"))
 # Classes are these alone, so that no text can borrow one that the page uses.
 CLASSES = frozenset(
     """
-    text plain notice label language quiet picture image table whole left right center written
+    shown plain notice label language quiet picture image table whole left right center written
     task footnotes call result reasoning system control
     k s c n f added removed
     boxed struck bold mono sans al ar

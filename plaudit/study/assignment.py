@@ -53,21 +53,22 @@ _RENEW = (
     .values(leased_until=bindparam("until"))
     .returning(s.assignment.c.id)
 )
-# Their leases that others have found run out, and that can be held again.
+# Their leases that others have found run out, those that ran out last first.
 _LAPSED = (
-    select(s.assignment.c.id, s.assignment.c.comparison, s.assignment.c.kind, s.comparison.c.gold)
+    select(
+        s.assignment.c.id,
+        s.assignment.c.comparison,
+        s.assignment.c.leased_until,
+        or_(s.assignment.c.kind == "retest", s.comparison.c.gold.is_not(None)).label("tests"),
+        s.comparison.c.slots,
+    )
     .join(s.comparison, s.comparison.c.id == s.assignment.c.comparison)
     .where(
         s.assignment.c.annotator == bindparam("person"),
         text("assignment.state = 'expired'"),
         s.comparison.c.withdrawn_at.is_(None),
-        or_(
-            s.assignment.c.kind == "retest",
-            s.comparison.c.gold.is_not(None),
-            s.OPEN,
-        ),
     )
-    .order_by(s.assignment.c.issued_at, s.assignment.c.id)
+    .order_by(s.assignment.c.leased_until.desc(), s.assignment.c.issued_at, s.assignment.c.id)
     .limit(literal_column("10"))  # a parameter would have it planned anew each time
     .with_for_update(of=s.comparison, skip_locked=True)
 )
@@ -183,23 +184,23 @@ def recount(db: Connection, *conditions: Any) -> None:
 
 
 def _take_again(db: Connection, person: Person, until: float, count: int) -> int:
-    """Hold up to `count` of the person's lapsed leases again, the oldest first; returns how many.
+    """Hold up to `count` of the leases again that lapsed last; returns how many.
 
-    Of whatever kind they are, and in the order they had: gold that stayed away, or came alone
-    when others have taken the rest, would be known for what it is.
+    Of whatever kind they are, and in the order they had: gold that stayed away, or that came
+    back alone when others have taken the rest, would be known for what it is.
     """
-    if count <= 0:
+    lapsed = db.execute(_LAPSED, {"person": person.id}).all() if count > 0 else []
+    together = [row for row in lapsed if row.leased_until == lapsed[0].leased_until]
+    free = [row for row in together if row.tests or row.slots > 0]
+    if len(free) < len(together) and all(row.tests for row in free):
         return 0
-    lapsed = db.execute(_LAPSED, {"person": person.id}).all()[:count]
-    if all(row.kind == "retest" or row.gold is not None for row in lapsed):
-        return 0
-    for row in lapsed:
+    for row in free[:count]:
         a = s.assignment
         again = update(a).where(a.c.id == row.id).values(state="leased", leased_until=until)
         db.execute(again)
-        if row.kind == "vote" and row.gold is None:
+        if not row.tests:
             db.execute(_TAKE, {"comparison": row.comparison})
-    return len(lapsed)
+    return len(free[:count])
 
 
 # ------------------------------------------------------------------------------ one more

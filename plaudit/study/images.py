@@ -10,7 +10,7 @@ from pathlib import Path
 
 from plaudit.errors import DataError
 from plaudit.rendering.images import MOST_BYTES, BadImage, size
-from plaudit.rendering.messages import IMAGES, address_of
+from plaudit.rendering.parts import IMAGES, address_of
 from plaudit.study.ingest import Added
 from plaudit.types import Message, Messages, Part, Slate
 

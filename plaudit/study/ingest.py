@@ -146,8 +146,12 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
     masking = Masking(config, added.names)
     for read in slates:
         added.rows += 1
-        clear = _storable(read)
-        slate = _privately(clear, masking, added)
+        try:
+            clear = _storable(read)
+            slate = _privately(clear, masking, added)
+        except RecursionError:
+            added.drop("nested too deeply to be stored")
+            continue
         pairs = list(PAIRINGS[config.pairing](len(slate.responses), slate.prompt_id()))
         if not pairs:
             added.drop("only one response")

@@ -1,34 +1,26 @@
 """How far the judgments can be trusted: what the owner's pages show.
 
-`assess` turns a JudgmentTable into numbers; `OverviewUpdater` does so in a thread, every few
-seconds while there is something new, so that a page costs the same with a hundred judgments or a
-million.
+`assess` turns a JudgmentTable into numbers; `overview` does so every few seconds while there is
+something new, so that a page costs the same with a hundred judgments or a million.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, select
 
 from plaudit.config import StudySettings
 from plaudit.statistics.aggregation import probabilities
 from plaudit.statistics.agreement import Agreement, agreement
 from plaudit.study import judgment_table as codes
-from plaudit.study import people
-from plaudit.study import schema as s
-from plaudit.study.annotator_facts import AnnotatorFacts, annotator_facts, stop_reasons
-from plaudit.study.database import Database
+from plaudit.study.annotator_facts import AnnotatorFacts, annotator_facts
 from plaudit.study.judgment_table import Integers, JudgmentTable, Mask
-from plaudit.study.model_results import ModelResults, model_results
-from plaudit.study.review import problem_counts
-from plaudit.study.study import settings_of
+from plaudit.study.model_results import ModelResults
 
 SAMPLE = 20_000  # comparisons that agreement is computed on, the newest
 MODEL_SAMPLE = 5_000  # those that the annotator model is fitted on, in about a second
@@ -127,7 +119,7 @@ def _measured(table: JudgmentTable, counted: Mask, settings: StudySettings) -> t
     return (drawn, True) if settings.overlap == 1 and drawn.any() else (votes, False)
 
 
-def _newest(table: JudgmentTable) -> Mask:
+def newest(table: JudgmentTable) -> Mask:
     """[J] the standing judgments of the newest SAMPLE comparisons that have one."""
     stands = table.stands
     judged = np.unique(table.rows["comparison"][stands])
@@ -182,85 +174,3 @@ def _by_day(created: NDArray[Any], now: float) -> list[tuple[str, int]]:
 
 def _silent(created: NDArray[Any], now: float) -> bool:
     return bool((created > now - 86400).sum() >= 20 and not (created > now - 3600).any())
-
-
-class OverviewUpdater:
-    """Keeps an Overview at most half a minute old, computed in a thread; what a rule of the study
-    finds there stops an annotator."""
-
-    def __init__(self, database: Database, every: float = 15.0) -> None:
-        self._database = database
-        self._every = every
-        self._table = JudgmentTable()
-        self._wake = threading.Condition()
-        self._one = threading.Lock()  # a page may ask for new numbers while the thread counts
-        self._stop = self._asked = False
-        self._thread: threading.Thread | None = None
-        self._found: Any = None  # counts and settings of the last assessment
-        self._models = ModelResults()
-        self._compare_after = 0.0
-        self._assessed = 0.0
-        self.overview = Overview()
-
-    def start(self) -> None:
-        self._thread = threading.Thread(target=self._run, name="overview", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        with self._wake:
-            self._stop = True
-            self._wake.notify_all()
-        if self._thread is not None:
-            self._thread.join(timeout=10)
-
-    def wake(self) -> None:
-        """Have the thread compute it soon, after something that an owner waits to see."""
-        with self._wake:
-            self._asked = True
-            self._wake.notify_all()
-
-    def refresh(self) -> Overview:
-        """Compute it now."""
-        with self._one:
-            with self._database.read() as db:
-                new = self._table.refresh(db)
-                counts = dict(db.execute(select(s.progress)).mappings().one()) | problem_counts(db)
-                settings, since = settings_of(db), people.resumed(db)
-                found = counts, settings, since
-                if new or found != self._found:
-                    self._compare_models(db)
-            now = time.time()
-            # The last hour and day move by themselves: after five minutes all is counted again.
-            if new or found != self._found or now - self._assessed > 300:
-                self.overview = assess(self._table, counts, self._models, settings, now)
-                self._stop_annotators(stop_reasons(self._table, settings, since))
-                self._found, self._assessed = found, now
-            else:
-                self.overview = replace(self.overview, at=now)
-            return self.overview
-
-    def _compare_models(self, db: Connection) -> None:
-        """At most a twentieth of the time goes into this: in a large study it takes seconds."""
-        started = time.monotonic()
-        if started > self._compare_after:
-            self._models = model_results(db, self._table, _newest(self._table))
-            self._compare_after = started + 20 * (time.monotonic() - started)
-
-    def _stop_annotators(self, reasons: Mapping[int, str]) -> None:
-        if reasons:
-            self._database.transact(lambda db: people.stop(db, reasons))
-
-    def _run(self) -> None:
-        while True:
-            started = time.monotonic()
-            try:
-                self.refresh()
-            except Exception as error:  # the page then says how old its numbers are
-                print(f"plaudit: overview not refreshed: {error}")
-            # Half the time at most goes into this, however large the study is.
-            pause = max(self._every, time.monotonic() - started)
-            with self._wake:
-                self._wake.wait_for(lambda: self._stop or self._asked, timeout=pause)
-                self._asked = False
-                if self._stop:
-                    return

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import OperationalError
 
 from plaudit.rendering.plain import too_complex
@@ -123,10 +123,3 @@ def _store(db: Connection, rows: Sequence[Mapping[str, object]]) -> None:
 
 def _unformatted(messages: Messages) -> Shown:
     return [{"role": m.role, "html": too_complex(m.text)} for m in messages]
-
-
-def forget(db: Connection, texts: Iterable[Messages]) -> None:
-    """Remove the HTML of texts that are no longer to be kept, such as those masked since."""
-    keys = [rendering_key(t, name) for t in texts for name in ("plain", "markdown")]
-    for start in range(0, len(keys), AT_ONCE):
-        db.execute(delete(s.rendering).where(s.rendering.c.hash.in_(keys[start : start + AT_ONCE])))

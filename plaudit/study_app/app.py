@@ -21,7 +21,7 @@ from sqlalchemy import select
 
 from plaudit.config import CollectConfig
 from plaudit.study import schema as s
-from plaudit.study.quality import OverviewUpdater
+from plaudit.study.overview import OverviewUpdater
 from plaudit.study.study import Study
 from plaudit.study_app.context import AppState, Limits, RenewedCookie, admit, state_of
 from plaudit.study_app.pages import account, join, judge, owner, sign_in

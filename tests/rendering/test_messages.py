@@ -8,7 +8,8 @@ import zlib
 import pytest
 
 from plaudit.rendering.images import MOST_BYTES, BadImage, size
-from plaudit.rendering.messages import indented, shown, written
+from plaudit.rendering.messages import shown
+from plaudit.rendering.parts import indented, written
 from tests.rendering.reading import read, rendered
 
 

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from plaudit.errors import DataError
 from plaudit.study import Study, people, schema
-from plaudit.study.accounts import invite, join, owners
+from plaudit.study.accounts import Newcomer, invite, join, owners
 from plaudit.study.answers import Answer, vote
-from plaudit.study.quality import OverviewUpdater
+from plaudit.study.overview import OverviewUpdater
 from tests.study.conftest import fill, given, judge, person, prefers_good
 
 A, C = schema.annotator.c, schema.comparison.c
@@ -101,15 +101,17 @@ def test_the_last_two_owners_cannot_remove_each_other(where, how):
 
 def test_people_have_their_platform_and_the_stopped_come_first(study):
     one, two = person(study), person(study)
-    token = study.database.transact(lambda db: invite(db, "annotator", "test"))
-    named = study.database.transact(
-        lambda db: join(db, token, "Jo", "jo@example.com", "long enough")
-    )[0]
+    token = study.database.transact(
+        lambda db: invite(db, "annotator", "test", platform="PROLIFIC_PID")
+    )
+    new = Newcomer(name="Jo", external_id="abc")
+    named = study.database.transact(lambda db: join(db, token, new))[0]
     do(study, people.stop, {two.id: "too fast"})
     with study.database.read() as db:
         found = people.people(db)
     assert [row["pseudonym"] for row in found] == [two.pseudonym, one.pseudonym, named.pseudonym]
-    assert found[-1]["name"] == "Jo"
+    of = found[-1]
+    assert (of["name"], of["platform"], of["external_id"]) == ("Jo", "PROLIFIC_PID", "abc")
 
 
 # ----------------------------------------------------------------------------- by a rule

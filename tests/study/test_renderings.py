@@ -2,12 +2,14 @@
 
 import json
 
+import pytest
 from sqlalchemy import func, select, update
 
+from plaudit.errors import DataError
 from plaudit.rendering.plain import TOO_COMPLEX
 from plaudit.study import renderings as module
 from plaudit.study import schema as s
-from plaudit.study.renderings import forget, rendering_key
+from plaudit.study.renderings import rendering_key
 from plaudit.types import Message
 from tests.rendering.test_messages import png
 from tests.study.conftest import fill
@@ -33,7 +35,7 @@ def test_texts_are_rendered_when_they_are_added(study, rows, monkeypatch):
     assert a == [
         {
             "role": "assistant",
-            "html": '<div class="text"><p dir="auto"><strong>a</strong></p></div>',
+            "html": '<div class="shown"><p dir="auto"><strong>a</strong></p></div>',
         }
     ]
     assert "Q*a*" in study.shown([(Message("user", "Q*a*"),)])[0][0]["html"]
@@ -78,13 +80,6 @@ def test_without_a_worker_texts_are_shown_plain_and_rendered_later(study, monkey
     assert "<strong>" in study.shown([TEXT])[0][0]["html"]
 
 
-def test_html_of_a_text_that_is_not_kept_can_be_removed(study):
-    study.shown([TEXT])
-    with study.database.write() as db:
-        forget(db, [TEXT])
-    assert count(study) == 0
-
-
 def test_the_guideline_is_rendered_once_too(study):
     assert "<h1" in study.renderings.markdown("# Be fair")
     assert count(study) == 1
@@ -126,3 +121,30 @@ def test_words_are_counted_in_scripts_without_spaces(study):
     study.compare("Q", ["重新设置密码的方法如下", "two words"])
     with study.database.read() as db:
         assert sorted(db.scalars(select(s.response.c.words))) == [2, 6]
+
+
+def nested(depth):
+    deep = {}
+    for _ in range(depth):
+        deep = {"a": deep}
+    call = {"function": {"name": "dig", "arguments": deep}}
+    return [{"role": "assistant", "content": "", "tool_calls": [call]}]
+
+
+def test_arguments_nested_deeply_are_shown_or_said_to_be_too_deep(study):
+    for depth in (100, 200, 250):
+        study.compare(f"Q{depth}", [nested(depth), "b"])
+    with pytest.raises(DataError, match="nested too deeply to be stored"):
+        study.compare("Q", [nested(900), "b"])
+    for comparison in study.comparisons():
+        assert "dig" in json.dumps(study.shown([comparison.response_a, comparison.response_b]))
+
+
+@pytest.mark.parametrize(
+    "calls", ["odd", {"name": "f"}, [None], [{"function": "x"}], [{"function": {"name": 5}}]]
+)
+def test_odd_tool_calls_are_shown_somehow(study, calls):
+    message = (Message("assistant", "text", {"tool_calls": calls}),)
+    html = study.shown([message])[0][0]["html"]
+    assert "text" in html
+    assert TOO_COMPLEX not in html

@@ -360,6 +360,25 @@ def test_who_is_taken_out_leaves_the_figures_and_comes_back(study, owner):
     assert study.counts()["judgments"] == 12
 
 
+def test_links_can_ask_for_an_account_or_a_platforms_id_and_people_get_a_way_back(study, owner):
+    form = {"role": "annotator", "uses": "5", "days": "1", "needs_account": "true"}
+    text = owner.form("/owner/invite", form).text
+    assert "/join/" in text
+    by_platform = {**form, "needs_account": "", "platform": "PROLIFIC_PID"}
+    by_platform.pop("needs_account")
+    text = unescape(owner.form("/owner/invite", by_platform).text)
+    assert "?PROLIFIC_PID={{%PROLIFIC_PID%}}" in text
+    listed = page(owner, "/invitations")
+    assert ", with an account" in listed
+    assert ", by PROLIFIC_PID" in listed
+    wrong = owner.form("/owner/invite", {**by_platform, "platform": "not a name"})
+    assert wrong.status_code == 400
+    who = person(study)
+    answer = owner.form(f"/owner/annotators/{who.id}/return-link", {})
+    assert "/join/" in answer.text
+    assert who.pseudonym in page(owner, "/invitations")
+
+
 # ------------------------------------------------------------------------ a comparison
 
 

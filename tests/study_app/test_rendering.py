@@ -1,10 +1,12 @@
 """Texts on the judging screen: as they were written, from the store, never parsed by a request."""
 
 import json
+import re
 
 import pytest
 
 from plaudit.study import renderings
+from plaudit.study_app.app import STATIC
 from plaudit.types import as_messages
 from tests.rendering.attacks import FREEZING
 from tests.rendering.reading import read
@@ -118,3 +120,16 @@ def test_owner_pages_and_the_guideline_show_the_same(sqlite_study):
     sqlite_study.write_guideline("# Be **fair**")
     assert "<h1" in Browser(sqlite_study).client.get("/judge").text
     assert Browser(sqlite_study, "owner").client.get("/owner/gold").status_code == 200
+
+
+def test_the_styles_of_texts_touch_nothing_else_of_the_page():
+    sheet = re.sub(r"/\*.*?\*/", "", (STATIC / "text.css").read_text(), flags=re.DOTALL)
+    selectors = [
+        one.strip()
+        for rule in re.findall(r"([^{}]+)\{", sheet)
+        for one in re.split(r",(?![^(]*\))", rule)
+    ]
+    assert len(selectors) > 80
+    for selector in selectors:
+        own = r"(\.shown|\.message|math|:is\(\.(message|shown), \.(shown|call)\))"
+        assert re.match(own, selector), selector

@@ -12,6 +12,7 @@ from fastapi import Path as Parameter
 from fastapi.responses import HTMLResponse
 from sqlalchemy import Connection
 
+from plaudit.study.answers import note_with_sides
 from plaudit.study.review import SIDES
 from plaudit.study_app.context import AppState, Session, allowed, state_of
 from plaudit.web.headers import root_of
@@ -108,4 +109,8 @@ def in_words(line: Values) -> Values:
     words = ANSWERS.get(answer) or f"Response {answer} is {BETTER[line['strength'] or 2]}"
     chosen = answer in ("a", "b") and left is not None
     screen = ("A" if answer == left else "B") if chosen else ""
-    return line | {"words": words, "screen": screen, "note": line["rationale"]}
+    return line | {
+        "words": words,
+        "screen": screen,
+        "note": note_with_sides(line["rationale"], left),
+    }

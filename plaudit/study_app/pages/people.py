@@ -12,6 +12,7 @@ from plaudit.study import people
 from plaudit.study.accounts import ROLES, Person, erase, invite
 from plaudit.study_app.context import Owner, state_of, writes
 from plaudit.study_app.pages.page import Number, Values, Visit, done, go
+from plaudit.web.headers import page_address
 
 router = APIRouter()
 LINES = 50  # of the audit on one page
@@ -46,19 +47,22 @@ def _reactivate(db: Connection, annotator: int, me: Person) -> None:
     people.change_active(db, annotator, True, me)
 
 
-def _erase(db: Connection, annotator: int, me: Person) -> None:
-    erase(db, annotator, me.pseudonym)
-
-
 DECISIONS = {
     "deactivate": _deactivate,
     "reactivate": _reactivate,
     "take-out": people.take_out,
     "take-back": people.take_back,
     "resume": people.resume,
-    "erase": _erase,
 }
-Decision = Literal["deactivate", "reactivate", "take-out", "take-back", "resume", "erase"]
+Decision = Literal["deactivate", "reactivate", "take-out", "take-back", "resume"]
+
+
+@router.post("/annotators/{annotator}/erase")
+def erase_identity(request: Request, me: Owner, annotator: Number) -> Response:
+    database = state_of(request).study.database
+    database.transact(lambda db: erase(db, annotator, me.person.pseudonym))
+    database.checkpoint()  # of what was erased nothing stays in the log either
+    return go(request, "/annotators")
 
 
 @router.post("/annotators/{annotator}/{decision}")
@@ -78,6 +82,8 @@ class Invitation(BaseModel):
     role: str = "annotator"
     uses: int = 1
     days: float = Field(default=7, gt=0, le=90, allow_inf_nan=False)
+    needs_account: bool = False
+    platform: str = Field(default="", max_length=60)
 
 
 @router.post("/invite")
@@ -85,11 +91,21 @@ class Invitation(BaseModel):
 def new_link(
     db: Connection, request: Request, me: Owner, form: Annotated[Invitation, Form()]
 ) -> Response:
-    token = invite(db, form.role, me.person.pseudonym, form.uses, form.days * 86400)
-    state = state_of(request)
-    base = request.base_url.replace(scheme="https") if state.config.https else request.base_url
-    link = f"{str(base).rstrip('/')}/join/{token}"
-    return state.page(request, "link.html", link=link, role=form.role, uses=form.uses)
+    token = invite(
+        db,
+        form.role,
+        me.person.pseudonym,
+        form.uses,
+        form.days * 86400,
+        needs_account=form.needs_account,
+        platform=form.platform.strip() or None,
+    )
+    link = f"{page_address(request)}/join/{token}"
+    if form.platform.strip():  # as platforms want it: they put the person's ID in its place
+        link += f"?{form.platform.strip()}={{{{%{form.platform.strip()}%}}}}"
+    return state_of(request).page(
+        request, "link.html", link=link, role=form.role, uses=form.uses, platform=form.platform
+    )
 
 
 @router.post("/invitations/{number}/revoke")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -13,10 +14,10 @@ from pydantic import BaseModel
 from plaudit.config import AddConfig, LabelUse, Mask, Pairing
 from plaudit.errors import DataError
 from plaudit.study.study import guideline_of
-from plaudit.study_app.context import Owner, state_of
+from plaudit.study_app.context import OneFile, Owner, state_of
 from plaudit.study_app.pages.page import Values, Visit
 
-router = APIRouter()
+router = APIRouter(route_class=OneFile)
 
 
 def data(visit: Visit) -> Values:
@@ -53,6 +54,11 @@ class Guideline(BaseModel):
     seen: int = 0
 
 
+def _suffix(name: str) -> str:
+    """What the name says of the format, and no more of what somebody's browser sent."""
+    return "".join(re.findall(r"\.[a-zA-Z0-9]{1,8}(?=\.|$)", name)[-2:])
+
+
 @router.post("/guideline")
 def write_guideline(request: Request, me: Owner, form: Annotated[Guideline, Form()]) -> Response:
     study = state_of(request).study
@@ -65,7 +71,7 @@ def write_guideline(request: Request, me: Owner, form: Annotated[Guideline, Form
 def add_file(request: Request, me: Owner, form: Annotated[Upload, Form()]) -> Response:
     state, name = state_of(request), form.file.filename or "data.jsonl"
     with tempfile.TemporaryDirectory(prefix="plaudit-add-") as folder:
-        path = Path(folder) / f"upload{''.join(Path(name).suffixes[-2:])}"
+        path = Path(folder) / f"upload{_suffix(name)}"
         with path.open("wb") as target:
             shutil.copyfileobj(form.file.file, target)
         try:
