@@ -70,10 +70,10 @@ def replace_clear(
             gone.append(old)
             changed += 1
     _empty(db, gone)
-    _zero_what_is_freed(db, False)
     if changed:
         recount(db, c.c.id.in_(ids))
         db.execute(delete(s.rendering))  # made again from what is left
+    _zero_what_is_freed(db, False)
     return changed, left
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from plaudit.errors import UsageError
 from plaudit.study import Study, schema
 from plaudit.study.answers import undo
-from plaudit.study.quality import OverviewUpdater
+from plaudit.study.overview import OverviewUpdater
 from tests.study.conftest import given as assigned
 from tests.study.conftest import judge, person, prefers_good
 
