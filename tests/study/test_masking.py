@@ -67,6 +67,13 @@ def test_without_a_mask_columns_stay_and_finds_in_them_are_counted(study, rows):
     assert kept.columns == {"customer": 2}
 
 
+def test_a_practice_pair_keeps_its_explanation_under_a_mask(study, rows):
+    row = {**personal(1)[0], "label": "a", "explanation": f"ask {MAIL}"}
+    study.add(rows([row]), mask=("pii",), labels="practice")
+    with study.database.read() as db:
+        assert db.scalars(select(schema.comparison.c.explanation)).all() == ["ask [e-mail]"]
+
+
 def test_a_column_to_keep_that_is_not_there_is_an_error(study, rows):
     data = rows([*personal(30), {**personal(1)[0], "late": "x"}])
     with pytest.raises(UsageError, match="--keep topics: .* there are: customer, late, topic"):
