@@ -60,6 +60,7 @@ def replace_files(scratch: Path, folder: Path) -> None:
     for path in sorted(written, key=lambda path: path.name == "manifest.json"):
         target = folder / path.relative_to(scratch)
         target.parent.mkdir(exist_ok=True)
+        path.chmod(0o600)  # people's words are for whoever exported them
         os.replace(path, target)
     if (folder / "data").is_dir() and not any((folder / "data").iterdir()):
         (folder / "data").rmdir()

@@ -119,7 +119,9 @@ def open_invitations(db: Connection) -> list[Row]:
 
 def revoke(db: Connection, number: int, actor: str) -> None:
     """Make a link work no more."""
-    db.execute(update(s.invitation).where(s.invitation.c.id == number).values(uses=0))
+    found = update(s.invitation).where(s.invitation.c.id == number).values(uses=0)
+    if not db.execute(found).rowcount:
+        raise DataError(f"no invitation {number}")
     audit(db, actor, "revoke invitation", number=number)
 
 

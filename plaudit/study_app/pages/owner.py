@@ -158,9 +158,10 @@ def change_active(
 
 
 @router.post("/annotators/{annotator}/erase")
-@writes
-def erase_identity(db: Connection, request: Request, me: Owner, annotator: Number) -> Response:
-    erase(db, annotator, me.person.pseudonym)
+def erase_identity(request: Request, me: Owner, annotator: Number) -> Response:
+    database = state_of(request).study.database
+    database.transact(lambda db: erase(db, annotator, me.person.pseudonym))
+    database.checkpoint()  # what was erased must not live on in SQLite's log
     return _reload(request)
 
 

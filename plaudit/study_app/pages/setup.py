@@ -18,10 +18,11 @@ from plaudit.config import AddConfig, ExportConfig, LabelUse, Mask, Pairing
 from plaudit.errors import DataError
 from plaudit.study import review
 from plaudit.study.accounts import audit, invite
-from plaudit.study_app.context import Owner, state_of, writes
+from plaudit.study_app.context import OneFile, Owner, state_of, writes
 from plaudit.study_app.pages.owner import Number, done
+from plaudit.web.headers import page_address
 
-router = APIRouter(prefix="/owner")
+router = APIRouter(prefix="/owner", route_class=OneFile)
 
 
 class Invitation(BaseModel):
@@ -93,10 +94,8 @@ def new_link(
     db: Connection, request: Request, me: Owner, form: Annotated[Invitation, Form()]
 ) -> Response:
     token = invite(db, form.role, me.person.pseudonym, form.uses, form.days * 86400)
-    state = state_of(request)
-    base = request.base_url.replace(scheme="https") if state.config.https else request.base_url
-    link = f"{str(base).rstrip('/')}/join/{token}"
-    return state.page(request, "link.html", link=link, role=form.role, uses=form.uses)
+    link = f"{page_address(request)}/join/{token}"
+    return state_of(request).page(request, "link.html", link=link, role=form.role, uses=form.uses)
 
 
 @router.post("/invitations/{number}/revoke")
@@ -122,7 +121,7 @@ def write_guideline(request: Request, me: Owner, form: Annotated[Guideline, Form
 def add_file(request: Request, me: Owner, form: Annotated[Upload, Form()]) -> Response:
     state, name = state_of(request), form.file.filename or "data.jsonl"
     with tempfile.TemporaryDirectory(prefix="plaudit-add-") as folder:
-        path = Path(folder) / f"upload{''.join(Path(name).suffixes[-2:])}"
+        path = Path(folder) / f"upload{''.join(Path(name).suffixes[-2:])[-20:]}"
         with path.open("wb") as target:
             shutil.copyfileobj(form.file.file, target)
         try:

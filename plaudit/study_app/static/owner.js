@@ -3,7 +3,8 @@
 const meta = (name) => document.querySelector(`meta[name="${name}"]`).content;
 
 document.getElementById("sign-out").addEventListener("click", async () => {
-  await fetch(`${meta("root")}/api/sign-out`, { method: "POST", headers: { "x-csrf-token": meta("csrf") } });
+  const response = await fetch(`${meta("root")}/api/sign-out`, { method: "POST", headers: { "x-csrf-token": meta("csrf") } }).catch(() => null);
+  if (!response?.ok && response?.status !== 401) return alert("Not signed out: the server did not answer as it should. Try again.");
   location.assign(`${meta("root")}/sign-in`);
 });
 
