@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, fields
 from ipaddress import ip_network
 from typing import Any, Literal
@@ -10,6 +10,25 @@ from typing import Any, Literal
 from plaudit.errors import UsageError
 
 BAD_SHARE = 0.10  # of the rows: with more bad ones a verb stops, or ends with exit code 1
+
+
+def known_names(
+    flag: str, given: Iterable[str], known: Collection[str], what: str
+) -> tuple[str, ...]:
+    """The names given, each by itself or several as NAME,NAME.
+
+    Raises UsageError on one that is not known, with those that are.
+    """
+    found: list[str] = []
+    for item in given:
+        parts = [item] if item in known else [part.strip() for part in item.split(",")]
+        if wrong := [part for part in parts if part not in known]:
+            listed = ", ".join(sorted(known)) or "none"
+            raise UsageError(
+                f"{flag} {', '.join(wrong)}: no {what} of this name; there are: {listed}"
+            )
+        found += parts
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +173,7 @@ REASONS = (
 )
 
 Pairing = Literal["all", "ring", "one"]
-LabelUse = Literal["import", "gold", "ignore"]
+LabelUse = Literal["import", "gold", "practice", "ignore"]
 Mask = Literal["pii", "models"]
 StopRule = Literal["gold", "fast"]
 
@@ -257,19 +276,25 @@ class AddConfig(DataConfig):
     pairing: Pairing = "all"
     """Pairs of K responses: all, each with the next (ring), or one pair per prompt."""
     labels: LabelUse = "import"
-    """Labels in DATA: import them as judgments, make them gold answers, or ignore them."""
+    """Labels in DATA: import them as judgments, make them gold answers, or ignore them; practice
+    makes practice pairs, explained to whoever begins by the text in the column `explanation`."""
     overlap: int | None = None
     """People asked about each comparison added; the study's setting when not given."""
     mask: tuple[Mask, ...] = ()
-    """Mask e-mail addresses, numbers and keys (pii), or models that name themselves (models)."""
+    """Mask e-mail addresses, numbers and keys (pii), or names of models (models), in texts and
+    kept columns; a clear copy that the study has is replaced."""
+    keep: tuple[str, ...] = ()
+    """Columns of DATA to keep: NAME,NAME; without a mask all are kept when not given."""
     in_order: bool = False
     """Ask in the order of DATA instead of a random one, before all others."""
 
     def __post_init__(self) -> None:
         if self.pairing not in ("all", "ring", "one"):
             raise UsageError(f"--pairing must be all, ring or one, found {self.pairing!r}")
-        if self.labels not in ("import", "gold", "ignore"):
-            raise UsageError(f"--labels must be import, gold or ignore, found {self.labels!r}")
+        if self.labels not in ("import", "gold", "practice", "ignore"):
+            raise UsageError(
+                f"--labels must be import, gold, practice or ignore, found {self.labels!r}"
+            )
         if self.overlap is not None and not 0 <= self.overlap <= 100:
             raise UsageError(f"--overlap must lie in 0 to 100, found {self.overlap}")
         if unknown := set(self.mask) - {"pii", "models"}:
@@ -321,24 +346,41 @@ class CollectConfig:
 class ExportConfig:
     """What `export` can be told. Raises UsageError on a value that cannot be used."""
 
-    format: Literal["pairs", "trl", "raw", "dataset"] = "pairs"
+    format: Literal["pairs", "trl", "raw", "dataset", "csv"] = "pairs"
     """pairs (vote shares), trl (chosen, rejected, margin), raw (every judgment), dataset (a
-    Hugging Face folder of the pairs with its card)."""
+    Hugging Face folder of the pairs with its card), csv (a judgment per row, for a spreadsheet)."""
     aggregate: str = "auto"
     """How votes become the probability that a is better: auto (the best on real votes), or a
     name of statistics.aggregation.MODELS."""
     test_share: float = 0.0
     """Share of the prompts written to a test file, split as `train` splits them."""
     without: tuple[str, ...] = ()
-    """Annotators whose judgments are left out."""
+    """Annotators whose judgments are left out: NAME,NAME."""
+    only: tuple[str, ...] = ()
+    """Annotators whose judgments alone are exported: NAME,NAME."""
+    excluded: tuple[str, ...] = ()
+    """Annotators taken out of the study whose judgments are exported all the same: NAME,NAME."""
+    keep: tuple[str, ...] = ()
+    """Columns of the data to export: NAME,NAME; when not given all, of a data set folder none."""
     gold: bool = False
     """Export gold comparisons too."""
     min_votes: int = 1
     """Comparisons with fewer judgments are left out."""
 
     def __post_init__(self) -> None:
-        if self.format not in ("pairs", "trl", "raw", "dataset"):
-            raise UsageError(f"--format must be pairs, trl, raw or dataset, found {self.format!r}")
+        if self.format not in ("pairs", "trl", "raw", "dataset", "csv"):
+            raise UsageError(
+                f"--format must be pairs, trl, raw, dataset or csv, found {self.format!r}"
+            )
+        if self.format == "raw" and (self.excluded or self.keep):
+            raise UsageError("--format raw has everything: it takes neither --excluded nor --keep")
+        if self.format in ("raw", "csv") and (
+            self.test_share or self.min_votes > 1 or self.aggregate != "auto"
+        ):
+            raise UsageError(
+                f"--format {self.format} writes single judgments: --test-share, --min-votes and "
+                "--aggregate are for the other formats"
+            )
         if not 0 <= self.test_share < 1:
             raise UsageError(f"--test-share must lie in [0, 1), found {self.test_share}")
         if self.min_votes < 1:

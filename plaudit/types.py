@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -90,6 +91,26 @@ def messages_id(messages: Messages) -> str:
         plain = isinstance(message.content, str) and not message.fields
         parts += [message.role, message.text if plain else canonical_json(message.to_dict())]
     return content_id(*parts)
+
+
+# Scripts written without spaces, and how many characters of each are about a word to read.
+_SPACELESS = (
+    (re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 2),
+    (re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"), 4),  # Thai, Lao, Burmese, Khmer
+)
+
+
+def word_count(text: str) -> int:
+    """How many words a text takes the time of to read, also in scripts without spaces.
+
+    >>> word_count("two words"), word_count("请重新设置密码")
+    (2, 4)
+    """
+    words = 0
+    for script, characters in () if text.isascii() else _SPACELESS:
+        text, found = script.subn(" ", text)
+        words += math.ceil(found / characters)
+    return words + len(text.split())
 
 
 def canonical_json(value: Any) -> str:
@@ -198,6 +219,7 @@ class Origin(NamedTuple):
     sampling: Mapping[str, Any] = {}
 
 
+Authors = Origin | tuple[Origin, ...] | None  # one, several who wrote the same text, or unknown
 Verdict = Literal["preferred", "tie", "both_bad", "skip"]
 
 
@@ -237,7 +259,7 @@ class Slate:
     aggregate: str | None = None
     strength: float | None = None
     group: str | None = None
-    origins: tuple[Origin | None, ...] = ()
+    origins: tuple[Authors, ...] = ()
     tools: tuple[Mapping[str, Any], ...] = ()
     columns: Mapping[str, Any] = field(default_factory=dict)
 

@@ -60,8 +60,8 @@ class SimulatedAnnotator:
         response.raise_for_status()
         return response.json()
 
-    def step(self) -> int | None:
-        """Judge one comparison; returns the judgment's number, None when nothing is open."""
+    def step(self) -> str | None:
+        """Judge one comparison; returns its token, None when nothing is open."""
         if not self.items:
             self.items = self.post("/api/next", {})["items"]
             if not self.items:
@@ -80,7 +80,7 @@ class SimulatedAnnotator:
         answer = self.post("/api/votes", body)
         self.seconds.append(time.perf_counter() - started)
         self.items = [*self.items[1:], *answer["items"]]
-        return int(answer["number"])
+        return str(answer["token"])
 
     def run(self, limit: int) -> int:
         """Judge up to `limit` comparisons; returns how many."""

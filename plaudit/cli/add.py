@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -13,7 +14,7 @@ from plaudit.errors import UsageError, require
 if TYPE_CHECKING:
     from plaudit.study.ingest import Added
 
-COLLECT = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "nh3", "markdown_it")
+COLLECT = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "markdown_it")
 
 
 def add(
@@ -38,11 +39,12 @@ def add(
     require("collect", *COLLECT, what="plaudit add")
     from plaudit.study import Study
 
-    results = []
+    results, read = [], 0
     with Study(study) as store:
         for name in data:
             with progress("rows") as update:
                 added = store.add(name, config, progress=update)
+            read += added.comparisons + added.known + added.labels
             if json:
                 results.append(_facts(name, added))
             else:
@@ -56,27 +58,44 @@ def add(
             f"{study}: {counts['comparisons']:,} comparisons, {counts['judgments']:,} judgments, "
             f"{counts['remaining']:,} judgments remaining. Next: plaudit collect {study}"
         )
+    if not read:  # of no row became anything: what is left out was said above
+        sys.exit(1)
 
 
 def _facts(name: str, added: Added) -> dict[str, Any]:
-    keys = ("format", "rows", "comparisons", "known", "labels", "dropped", "found", "masked")
-    return {"data": name} | {key: getattr(added, key) for key in (*keys, "problems")}
+    keys = (
+        *("format", "rows", "comparisons", "known", "labels", "drawn", "replaced", "dropped"),
+        *("columns", "found", "masked", "names", "problems"),
+    )
+    return {"data": name} | {key: getattr(added, key) for key in keys}
 
 
 def _lines(name: str, added: Added) -> list[str]:
     lines = [
-        f"{name}: {added.format}, {added.rows:,} rows: {added.comparisons:,} comparisons added"
+        f"{name}: {added.format}, {_rows(added.rows)}: {added.comparisons:,} comparisons added"
         + (f", {added.known:,} there already" if added.known else "")
         + (f", {added.labels:,} labels" if added.labels else "")
     ]
+    if added.drawn:
+        lines.append(f"  drawn at random to measure agreement: {added.drawn:,}")
+    if added.replaced:
+        lines.append(f"  clear copies replaced by masked ones: {added.replaced:,}")
     if added.dropped:
         lines.append("  left out: " + _counts(added.dropped))
     lines += [f"  {problem}" for problem in added.problems]
+    if added.columns:
+        lines.append(f"  columns not kept (--keep NAME keeps one): {_counts(added.columns)}")
     if added.found:
-        what = "masked" if added.masked else "found in texts, not masked (--mask pii --mask models)"
+        what = "masked" if added.masked else "found, not masked (--mask pii --mask models)"
         lines.append(f"  {what}: {_counts(added.found)}")
+    if added.names:
+        lines.append(f"  models masked by name: {', '.join(added.names)}")
     return lines
 
 
 def _counts(values: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(values.items()))
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ Row = Mapping[str, Any]
 ROLES = (
     *("prompt", "system", "input", "history", "tools"),
     *("response_a", "response_b", "label", "p", "votes_a", "votes_b", "votes_tie", "strength"),
-    *("chosen", "rejected", "margin"),
+    *("chosen", "rejected", "margin", "model_a", "model_b"),
     *("responses", "ranks", "ratings", "preferred", "response", "messages"),
     *("group", "ignore"),
 )
@@ -23,6 +24,9 @@ GUESSES = {
     "label": ("label", "labels", "winner", "better", "best", "preferred", "choice", "preference",
               "vote", "verdict", "human_pref"),
 }  # fmt: skip
+NOTHING: Row = {}
+# What exports write beside `columns`, where a table can only hold its JSON.
+EXPORTED = ({"p", "aggregate", "votes_a", "votes_b"}, {"chosen", "rejected", "margin"})
 ENDS = (("a", "b"), ("1", "2"), ("0", "1"), ("left", "right"), ("one", "two"))
 
 
@@ -49,20 +53,46 @@ class Mapped:
 
     def rename(self, row: Row) -> Row:
         """The row with its columns under the names of their roles; the others stay."""
+        inner = nested(row) or NOTHING
         renamed = {
             f"{name} (column)" if name in self.shown else name: value
             for name, value in row.items()
             if name not in self.roles
         }
+        if inner and "columns" in renamed:
+            renamed["columns"] = {
+                name: value for name, value in inner.items() if not self.roles.keys() & _names(name)
+            }
+        values = {each: value for name, value in inner.items() for each in _names(name)} | {**row}
         for name, role in self.roles.items():
-            if role != "ignore" and name in row:
-                renamed[role] = row[name]
+            if role != "ignore" and name in values:
+                renamed[role] = values[name]
         return renamed
 
     def missing(self, rows: Sequence[Row]) -> str | None:
         """A column that is in none of the rows."""
         found = {name for row in rows for name in row}
+        found |= {each for row in rows for name in nested(row) or () for each in _names(name)}
         return next((name for name in self.roles if name not in found), None)
+
+
+def _names(column: str) -> set[str]:
+    """What a nested column is called in --columns."""
+    return {column, f"columns.{column}"}
+
+
+def nested(row: Row) -> Row | None:
+    """The data's own columns in a row that `plaudit export` wrote: under the key `columns`.
+
+    An object, or the JSON of one beside fields that exports have; None in any other row.
+    """
+    value = row.get("columns")
+    if isinstance(value, str) and any(names <= row.keys() for names in EXPORTED):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return None
+    return value if isinstance(value, Mapping) else None
 
 
 FORMATS = {"response_a": "two-responses", "chosen": "trl", "responses": "ranked"}

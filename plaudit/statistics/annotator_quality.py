@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.intervals import Interval, clopper_pearson, wilson
 from plaudit.statistics.votes import Votes
 
@@ -51,49 +50,18 @@ def left_bias(votes: Votes) -> list[Interval]:
     return [Interval(s.value - 0.5, s.low - 0.5, s.high - 0.5, s.n, s.groups) for s in shares]
 
 
-class LengthBias(NamedTuple):
-    """Log odds of choosing a per unit of log(length a / length b): [K], their posterior standard
-    deviations [K], and the pool's own coefficient, which may be taste or a true quality."""
+def prefers_longer(votes: Votes) -> list[Interval]:
+    """[K] share of strict votes for the longer response, with Wilson's interval; equal lengths are
+    left out. It may be a habit, a taste, or a true quality of the responses.
 
-    coefficient: Floats
-    std: Floats
-    pool: float
-
-
-def length_bias(votes: Votes, prior_std: float = 0.5) -> LengthBias:
-    """Logistic regression of each annotator's strict votes on the log length ratio.
-
-    P(a chosen) = σ(l_k x), l_k ~ N(pool, prior_std²), so that whoever judged little stands where
-    the pool stands. Raises ValueError where lengths are not known.
+    Raises ValueError where lengths are not known.
     """
     if votes.log_length is None:
-        raise ValueError("length bias needs votes.log_length")
-    strict = votes.value != 0
-    x, chosen = votes.log_length[votes.item[strict]], votes.value[strict] > 0
-    nobody = np.zeros(len(x), dtype=np.int64)
-    pool, _ = _slopes(x, chosen, nobody, 1, 0.0, prior_std)
-    coefficient, std = _slopes(
-        x, chosen, votes.annotator[strict], votes.annotators, float(pool[0]), prior_std
-    )
-    return LengthBias(coefficient, std, float(pool[0]))
-
-
-def _slopes(
-    x: Floats, y: Flags, member: Integers, count: int, center: float, prior_std: float
-) -> tuple[Floats, Floats]:
-    """One slope a member, logistic, with a ridge to `center`; Newton on all at once."""
-    ridge = prior_std**-2
-    slope = np.full(count, center)
-    variance = np.full(count, prior_std**2)
-    for _ in range(50):
-        p = sigmoid(slope[member] * x)
-        gradient = np.bincount(member, (p - y) * x, count) + ridge * (slope - center)
-        variance = 1 / (np.bincount(member, p * (1 - p) * x * x, count) + ridge)
-        step = np.clip(gradient * variance, -1, 1)  # a full step may overshoot where σ is flat
-        slope = slope - step
-        if np.abs(step).max(initial=0.0) < 1e-9:
-            break
-    return slope, np.sqrt(variance)
+        raise ValueError("prefers_longer needs votes.log_length")
+    difference = votes.log_length[votes.item]
+    unequal = (votes.value != 0) & (difference != 0)
+    longer = (votes.value > 0) == (difference > 0)
+    return _shares(votes.annotator[unequal], longer[unequal], votes.annotators)
 
 
 @dataclass(frozen=True)
@@ -163,23 +131,21 @@ def run_chance(length: int, n: int) -> float:
     return 1.0 - without[coins]
 
 
-def too_fast(
+def fast_share(
     annotator: Integers,
     active_seconds: Floats,
     shorter_words: Floats,
     annotators: int,
     words_per_minute: float = WORDS_PER_MINUTE,
-) -> Flags:
-    """[K] whether half the votes took less than reading the shorter response once takes.
+) -> list[Interval]:
+    """[K] share of votes that took less than reading the shorter response once takes, with
+    Wilson's interval.
 
     active_seconds, shorter_words: [V]; votes whose time is unknown (NaN) are left out.
     """
-    ratio = active_seconds / (np.maximum(shorter_words, 1) * 60 / words_per_minute)
-    known = np.isfinite(ratio)
-    order = np.argsort(annotator[known], kind="stable")
-    ends = np.cumsum(np.bincount(annotator[known], minlength=annotators))
-    parts = np.split(ratio[known][order], ends[:-1])
-    return np.array([len(part) > 0 and float(np.median(part)) < 1 for part in parts])
+    known = np.isfinite(active_seconds)
+    needed = np.maximum(shorter_words, 1) * 60 / words_per_minute
+    return _shares(annotator[known], (active_seconds < needed)[known], annotators)
 
 
 def _shares(annotator: Integers, success: Flags, annotators: int) -> list[Interval]:

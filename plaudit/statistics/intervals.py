@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.special import betaincinv, stdtrit
 
 Floats = NDArray[np.float64]
 SAMPLES = 2000
@@ -78,10 +78,42 @@ def wilson(successes: float, n: int) -> Interval:
     """Wilson's score interval (1927) of a share."""
     if n == 0:
         return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
-    share, z2 = successes / n, Z95**2
+    share = successes / n
+    return Interval(share, *_wilson(share, n), n, n)
+
+
+def clustered_share(values: Floats, groups: NDArray[Any]) -> Interval:
+    """Mean of [N] values in [0, 1] with Wilson's interval at the effective sample size.
+
+    That is the n at which a binomial share would vary as the mean does over whole groups
+    (cluster-robust, Student's t for few groups); never more than N, and the number of groups
+    where all values are equal: three wins of three are not certainty (Korn & Graubard 1998).
+    """
+    n = len(values)
+    if n == 0:
+        return Interval(float("nan"), float("nan"), float("nan"), 0, 0)
+    share = float(values.mean())
+    totals = group_totals(np.stack([values - share], axis=1), groups)[:, 0]
+    count = len(totals)
+    variance = count / max(count - 1, 1) * float(totals @ totals) / n**2
+    effective = float(count)
+    if variance > 0 and 0 < share < 1:
+        effective = min(share * (1 - share) / variance, float(n))
+    found = _wilson(share, effective * (Z95 / student_t(count)) ** 2)
+    return Interval(share, *found, n, count)
+
+
+def student_t(groups: int) -> float:
+    """The two-sided 95 % quantile of Student's t for an estimate over so many groups."""
+    return float(stdtrit(max(groups - 1, 1), 0.975))
+
+
+def _wilson(share: float, n: float) -> tuple[float, float]:
+    """The ends of Wilson's interval; `n` may be an effective sample size."""
+    z2 = Z95**2
     center = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = Z95 * np.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return Interval(share, float(center - half), float(center + half), n, n)
+    return float(max(center - half, 0.0)), float(min(center + half, 1.0))
 
 
 def clopper_pearson(successes: int, n: int) -> Interval:

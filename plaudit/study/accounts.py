@@ -472,6 +472,12 @@ def make_account(db: Connection, person: Person, email: str, password: str) -> N
 # -------------------------------------------------------------------------------- owners
 
 
+def lock_owners(db: Connection) -> None:
+    """One decision about owners at a time: two of them must not remove each other."""
+    a = s.annotator.c
+    db.execute(select(a.id).where(a.role == "owner").order_by(a.id).with_for_update()).all()
+
+
 def owners(db: Connection) -> int:
     """How many active owners can come in: by a password, a return link or a session that lasts."""
     a = s.annotator.c
@@ -506,18 +512,12 @@ def _owners(db: Connection, condition: Any) -> int:
     return db.scalar(select(func.count()).where(a.role == "owner", a.active, condition)) or 0
 
 
-def _lock_owners(db: Connection) -> None:
-    """One at a time: two owners who remove each other at once must not both succeed."""
-    a = s.annotator.c
-    db.execute(select(a.id).where(a.role == "owner").order_by(a.id).with_for_update()).all()
-
-
 def set_active(db: Connection, annotator: int, active: bool, actor: str) -> None:
     """Deactivate a person, or reactivate them; their judgments stay.
 
     Raises DataError on an unknown person, or when no owner would be left.
     """
-    _lock_owners(db)
+    lock_owners(db)
     name, owned = _pseudonym(db, annotator), owners(db)
     db.execute(update(s.annotator).where(s.annotator.c.id == annotator).values(active=active))
     if not active:
@@ -536,7 +536,7 @@ def erase(db: Connection, annotator: int, actor: str) -> None:
     On SQLite what was there is overwritten; `Database.checkpoint` then empties the log of it.
     Raises DataError on an unknown person, or when no owner would be left.
     """
-    _lock_owners(db)
+    lock_owners(db)
     name, owned = _pseudonym(db, annotator), owners(db)
     if db.dialect.name == "sqlite":
         db.exec_driver_sql("PRAGMA secure_delete = ON")

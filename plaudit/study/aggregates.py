@@ -5,12 +5,14 @@ N comparisons that have a judgment.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import Connection, select
 
+from plaudit.config import ExportConfig, known_names
 from plaudit.errors import UsageError
 from plaudit.statistics.aggregation import BEST, MODELS, Probabilities, probabilities
 from plaudit.statistics.votes import Votes
@@ -48,6 +50,7 @@ class Aggregates:
     _strength: Floats
     _resolved: dict[int, int]
     reliability: dict[int, float]  # by annotator
+    twice: int  # votes not counted: a second one of the same browser on the same comparison
 
     def of(self, comparison: int) -> Aggregate | None:
         """None where nobody has said anything that counts."""
@@ -64,34 +67,87 @@ class Aggregates:
         return Aggregate(p, a, b, tie, given, known, both_bad)
 
 
-def aggregate(db: Connection, model: str = "auto", without: tuple[str, ...] = ()) -> Aggregates:
-    """What people say of every comparison, as `model` sees it; `without` are left out.
+@dataclass(frozen=True)
+class Selection:
+    """Whose judgments are exported, by pseudonym; raises UsageError on a name that is not there.
+
+    `only` and `without` as the flags say, `excluded` those taken out who count all the same.
+    """
+
+    ids: Mapping[str, int]  # everyone whose judgments are exported
+    excluded: Mapping[str, int]
+
+    @classmethod
+    def of(cls, db: Connection, config: ExportConfig) -> Selection:
+        a = s.annotator.c
+        rows = db.execute(select(a.pseudonym, a.id, a.excluded_at)).all()
+        everyone = {row.pseudonym: row.id for row in rows}
+        out = {row.pseudonym: row.id for row in rows if row.excluded_at is not None}
+        only = known_names("--only", config.only, everyone, "annotator")
+        without = known_names("--without", config.without, everyone, "annotator")
+        again = known_names("--excluded", config.excluded, out, "annotator who was taken out")
+        silent = sorted(out.keys() & {*only} - {*again})
+        if silent and config.format != "raw":
+            raise UsageError(
+                f"--only {', '.join(silent)}: taken out of the study; add --excluded with the "
+                "same names to export their judgments"
+            )
+        ids = {name: everyone[name] for name in only or everyone if name not in without}
+        return cls(ids, {name: out[name] for name in again})
+
+    def keep(self, table: JudgmentTable) -> Mask:
+        """[J] the judgments that stand and are chosen."""
+        stands = table.standing(self.excluded.values())
+        result: Mask = stands & np.isin(table.rows["annotator"], list(self.ids.values()))
+        return result
+
+    def counted(self, judgments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """The same of one comparison's judgments as a raw export has them, retests apart."""
+        superseded = {j["supersedes"] for j in judgments}
+        return [
+            j
+            for j in judgments
+            if j["key"] not in superseded
+            and (j["answer"] != "withdrawn" and j["kind"] != "retest")
+            and j["annotator"] in self.ids
+            and not (j.get("excluded") and j["annotator"] not in self.excluded)
+        ]
+
+
+def aggregate(
+    db: Connection,
+    model: str = "auto",
+    who: Selection | None = None,
+    table: JudgmentTable | None = None,
+) -> Aggregates:
+    """What people say of every comparison, as `model` sees it.
 
     A label that came as a probability is kept as it is; beside votes it weighs as one of them.
+    Of two votes of one browser on one comparison the later does not count.
 
-    Raises UsageError on a model that is not one of statistics.aggregation.MODELS, and on an
-    annotator that is not there.
+    Raises UsageError on a model that is not one of statistics.aggregation.MODELS.
     """
     name = BEST if model == "auto" else model
     if name not in MODELS:
         raise UsageError(f"--aggregate {model!r} is not one of auto, {', '.join(MODELS)}")
-    a = s.annotator.c
-    known = {row.pseudonym: row.id for row in db.execute(select(a.pseudonym, a.id))}
-    if unknown := set(without) - known.keys():
-        raise UsageError(f"--without {', '.join(sorted(unknown))}: no annotator of this name")
-    table = JudgmentTable()
-    table.refresh(db)
+    if table is None:
+        table = JudgmentTable()
+        table.refresh(db)
     rows = table.rows
-    stands = table.stands & ~np.isin(rows["annotator"], [known[name] for name in without])
-    counted = (
+    stands = table.stands if who is None else who.keep(table)
+    said = (
         stands
         & np.isin(rows["kind"], (codes.VOTE, codes.IMPORTED))
         & (rows["answer"] <= codes.BOTH_BAD)
     )
-    return _aggregates(table, counted, stands & (rows["kind"] == codes.RESOLUTION), name)
+    counted = table.one_per_person(said)
+    twice = int(said.sum() - counted.sum())
+    return _aggregates(table, counted, stands & (rows["kind"] == codes.RESOLUTION), name, twice)
 
 
-def _aggregates(table: JudgmentTable, counted: Mask, resolution: Mask, model: str) -> Aggregates:
+def _aggregates(
+    table: JudgmentTable, counted: Mask, resolution: Mask, model: str, twice: int
+) -> Aggregates:
     rows = table.rows
     comparisons = np.unique(rows["comparison"][counted | resolution])
     at = np.searchsorted(comparisons, rows["comparison"])
@@ -118,7 +174,7 @@ def _aggregates(table: JudgmentTable, counted: Mask, resolution: Mask, model: st
         strength = np.where(n > 0, total / np.maximum(n, 1), np.nan)
     decided = rows[resolution]
     last = zip(decided["comparison"].tolist(), decided["answer"].tolist(), strict=True)
-    return Aggregates(model, comparisons, p, counts, strength, dict(last), reliability)
+    return Aggregates(model, comparisons, p, counts, strength, dict(last), reliability, twice)
 
 
 def _fitted(votes: Votes, model: str) -> Probabilities:

@@ -2,27 +2,36 @@
 
 The screen says left and right; what is stored is a and b, by the side that the assignment
 recorded. An answer carries a key of the browser's making, so that a request sent again, after
-a lost response or by an impatient finger, is the same answer and not another one.
+a lost response or by an impatient finger, is the same answer and not another one. Keys are a
+person's own: nobody can read or take what another person, or an import, has stored.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from plaudit.config import StudySettings
 from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person, audit
 from plaudit.study.assignment import change_slots
 from plaudit.study.next_comparison import lock
+from plaudit.study.notes import with_sides_swapped
 from plaudit.types import as_messages
 
 ANSWERS = ("left", "right", "tie", "both_bad", "skip")
+CRITERION_ANSWERS = ("left", "right", "tie")
 RECENT = 10
+LONGEST_NOTE = 10_000  # characters
+LONGEST_REASON, MOST_REASONS = 60, 20  # beside the study's own reasons
+MOST_VERSIONS = 50  # rows of one answer: votes, edits and withdrawals
 
 
 class Conflict(DataError):
@@ -44,7 +53,7 @@ class Answer:
     active_ms: int | None = None
     wall_ms: int | None = None
     first_input_ms: int | None = None
-    guideline: int | None = None
+    criteria: Mapping[str, str] = field(default_factory=dict)  # answer to each further question
 
     def __post_init__(self) -> None:
         if not 8 <= len(self.key) <= 64:
@@ -55,8 +64,26 @@ class Answer:
             raise DataError(f"strength must be 1, 2 or 3, found {self.strength}")
         if self.strength is not None and self.answer not in ("left", "right"):
             raise DataError(f"{self.answer} has no strength")
-        if len(self.rationale) > 10_000 or len(self.report) > 10_000:
-            raise DataError("a note has at most 10,000 characters")
+        if len(self.rationale) > LONGEST_NOTE or len(self.report) > LONGEST_NOTE:
+            raise DataError(f"a note has at most {LONGEST_NOTE:,} characters")
+        if len(self.reasons) > MOST_REASONS:
+            raise DataError(f"at most {MOST_REASONS} reasons, found {len(self.reasons)}")
+        if wrong := set(self.criteria.values()) - set(CRITERION_ANSWERS):
+            known = ", ".join(CRITERION_ANSWERS)
+            raise DataError(f"a criterion is answered by {known}, found {wrong.pop()!r:.40}")
+
+    def check(self, settings: StudySettings) -> Answer:
+        """The answer; raises DataError on what this study does not ask for."""
+        for reason in set(self.reasons) - set(settings.reasons):
+            if len(reason) > LONGEST_REASON:
+                raise DataError(
+                    f"a reason is one of the study's, or has at most {LONGEST_REASON} characters; "
+                    f"found {len(reason):,}"
+                )
+        if unknown := set(self.criteria) - set(settings.criteria):
+            asked = ", ".join(settings.criteria) or "none"
+            raise DataError(f"no criterion {unknown.pop()!r:.60}; this study asks: {asked}")
+        return self
 
 
 def vote(db: Connection, person: Person, token: str, answer: Answer) -> int:
@@ -66,14 +93,14 @@ def vote(db: Connection, person: Person, token: str, answer: Answer) -> int:
     assignment is not this person's, Conflict when it was answered before.
     """
     lock(db, person)
-    if (known := _by_key(db, person, answer.key)) is not None:
+    if (known := _by_key(db, person, answer.key, token)) is not None:
         return known
     assignment = _assignment(db, person, s.assignment.c.token == token)
     last = _last_of(db, assignment["id"])
     if assignment["state"] in ("done", "skipped"):
         raise Conflict("this comparison is answered already; edit the answer instead")
     late = assignment["state"] == "expired"
-    number = _store(db, assignment, answer, late=late, supersedes=last)
+    number = _store(db, person, assignment, answer, late=late, supersedes=last)
     _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
     db.execute(_JUDGED, {"person": person.id, "step": 1})
     return number
@@ -85,10 +112,11 @@ def undo(
     """Take back an answer, to the assignment `token` or the person's last one.
 
     Returns the token of the assignment, open again; None when there is nothing to take back.
+    Raises Conflict when the answer has been changed too often.
     """
     j = s.latest.c
     lock(db, person)
-    if (known := _by_key(db, person, key)) is not None:
+    if (known := _by_key(db, person, key, token)) is not None:
         return _token_of(db, known)
     last = _own(person).where(j.assignment.is_not(None)).order_by(j.id.desc()).limit(1)
     if token is not None:
@@ -98,8 +126,10 @@ def undo(
     if row is None:
         return None
     assignment = _assignment(db, person, s.assignment.c.id == row["assignment"])
+    _refuse_more_versions(db, assignment["id"])
     same = {name: row[name] for name in ("comparison", "annotator", "assignment", "kind", "left")}
-    _insert(db, {**same, "key": key, "answer": "withdrawn", "supersedes": row["id"]})
+    withdrawn = {"answer": "withdrawn", "supersedes": row["id"]}
+    _insert(db, {**same, **withdrawn, "key": own_key(person, key)})
     _move(db, assignment, "leased", lease_seconds)
     db.execute(_JUDGED, {"person": person.id, "step": -1})
     return str(assignment["token"])
@@ -108,7 +138,7 @@ def undo(
 def edit(db: Connection, person: Person, number: int, answer: Answer) -> int:
     """Change one of the person's last ten answers by a row that supersedes it.
 
-    Raises DataError when it is not among them, Conflict when it was superseded meanwhile.
+    Raises Conflict when it is not among them, was superseded meanwhile or changed too often.
     """
     lock(db, person)
     if (known := _by_key(db, person, answer.key)) is not None:
@@ -117,7 +147,8 @@ def edit(db: Connection, person: Person, number: int, answer: Answer) -> int:
         raise Conflict("only your last ten answers can be changed, each from its latest form")
     of = db.scalar(select(s.judgment.c.assignment).where(s.judgment.c.id == number))
     assignment = _assignment(db, person, s.assignment.c.id == of)
-    stored = _store(db, assignment, answer, late=False, supersedes=number)
+    _refuse_more_versions(db, assignment["id"])
+    stored = _store(db, person, assignment, answer, late=False, supersedes=number)
     _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
     return stored
 
@@ -130,12 +161,14 @@ def resolve(
         raise DataError(f"answer {answer!r} is not one of a, b, tie, both_bad")
     if (known := _by_key(db, owner, key)) is not None:
         return known
-    if not db.scalar(select(s.comparison.c.id).where(s.comparison.c.id == comparison)):
+    # Locked, so that of two owners at once the second decides on what the first has said.
+    this = select(s.comparison.c.id).where(s.comparison.c.id == comparison).with_for_update()
+    if not db.scalar(this):
         raise DataError(f"no comparison {comparison}")
     j = s.latest.c
     last = select(j.id).where(j.comparison == comparison, j.kind == "resolution")
     row = {
-        "key": key,
+        "key": own_key(owner, key),
         "comparison": comparison,
         "annotator": owner.id,
         "kind": "resolution",
@@ -152,38 +185,74 @@ def resolve(
 class Recent:
     """One of a person's own answers, as it was on the screen."""
 
-    number: int
+    number: int  # of the row; counts everybody's, so no browser is told
+    token: str
+    version: int
     answer: str
     strength: int | None
-    reasons: list[str] = field(default_factory=list)
-    rationale: str = ""
-    prompt: str = ""
-    token: str = ""
+    reasons: list[str]
+    rationale: str
+    report: str
+    criteria: dict[str, str]
+    prompt: str
 
 
 def recent(db: Connection, person: Person) -> list[Recent]:
     """The person's last ten answers that stand, newest first."""
-    j, a = s.latest.c, s.assignment
-    rows = db.execute(
-        _own(person, a.c.token, s.prompt.c.messages)
-        .join(a, a.c.id == j.assignment)
+    j = s.latest.c
+    return _as_shown(db, s.latest, j.annotator == person.id, j.kind.in_(("vote", "retest")))
+
+
+def taken_back(db: Connection, token: str) -> Recent | None:
+    """What an assignment's answer was before it was withdrawn."""
+    j, a = s.judgment, s.assignment.c
+    last = (
+        select(j.c.supersedes)
+        .join(s.assignment, a.id == j.c.assignment)
+        .where(a.token == token, j.c.answer == "withdrawn")
+        .order_by(j.c.id.desc())
+        .limit(1)
+    )
+    found = _as_shown(db, j, j.c.id == last.scalar_subquery())
+    return found[0] if found else None
+
+
+def _as_shown(db: Connection, source: Any, *conditions: Any) -> list[Recent]:
+    """The newest answers to assignments among the rows of `judgment` or a view of it."""
+    j, a, every = source.c, s.assignment.c, s.judgment.alias()
+    version = select(func.count()).where(every.c.assignment == j.assignment).scalar_subquery()
+    query = (
+        select(source, a.token, s.prompt.c.messages, version.label("version"))
+        .join(s.assignment, a.id == j.assignment)
         .join(s.comparison, s.comparison.c.id == j.comparison)
         .join(s.prompt, s.prompt.c.id == s.comparison.c.prompt)
+        .where(*conditions)
         .order_by(j.id.desc())
         .limit(RECENT)
-    ).mappings()
+    )
     return [
         Recent(
             row["id"],
+            row["token"],
+            row["version"],
             on_screen(row["answer"], row["left"]),
             row["strength"],
             row["reasons"],
             row["rationale"],
+            row["report"],
+            {n: on_screen(said["answer"], row["left"]) for n, said in row["criteria"].items()},
             as_messages(row["messages"][-1:])[0].text[:200],
-            row["token"],
         )
-        for row in rows
+        for row in db.execute(query).mappings()
     ]
+
+
+def note_with_sides(rationale: str, left: str | None) -> str:
+    """A note with the responses that its A and B meant; `left` is the one on the left.
+
+    The screen calls the left response A. A note written with response a there needs nothing.
+    """
+    return with_sides_swapped(rationale) if left == "b" else rationale
 
 
 # -------------------------------------------------------------------------------- storing
@@ -197,8 +266,15 @@ def _own(person: Person, *columns: Any) -> Any:
     )
 
 
-# Built once, as in `assignment`.
-_KEY = select(s.judgment.c.id, s.judgment.c.annotator).where(s.judgment.c.key == bindparam("given"))
+# Built once, as in `assignment`. A key of before keys were a person's own is stored as it was sent.
+_KEY = (
+    select(s.judgment.c.id, s.assignment.c.token)
+    .outerjoin(s.assignment, s.assignment.c.id == s.judgment.c.assignment)
+    .where(
+        s.judgment.c.key.in_((bindparam("own"), bindparam("sent"))),
+        s.judgment.c.annotator == bindparam("person"),
+    )
+)
 _LAST = (
     select(s.judgment.c.id)
     .where(s.judgment.c.assignment == bindparam("given"))
@@ -213,17 +289,34 @@ _JUDGED = (
 )
 
 
-def _by_key(db: Connection, person: Person, key: str) -> int | None:
-    row = db.execute(_KEY, {"given": key}).one_or_none()
-    if row is not None and row.annotator != person.id:
-        raise Conflict("this key is taken")
-    return row.id if row else None
+def own_key(person: Person, key: str) -> str:
+    """The key under which a person's answer is stored; a pseudonym moves with its study."""
+    return sha256(f"{person.pseudonym}\n{key}".encode()).hexdigest()
+
+
+def _by_key(db: Connection, person: Person, key: str, token: str | None = None) -> int | None:
+    """The judgment that the person has stored under this key.
+
+    Raises Conflict when it is the answer to another assignment than `token`.
+    """
+    values = {"own": own_key(person, key), "sent": key, "person": person.id}
+    row = db.execute(_KEY, values).first()
+    if row is None:
+        return None
+    if token is not None and row.token != token:
+        raise Conflict("this key is that of your answer to another comparison")
+    return int(row.id)
 
 
 def _assignment(db: Connection, person: Person, condition: Any) -> RowMapping:
     """The assignment, locked against a second answer at the same moment."""
-    query = select(s.assignment).where(condition, s.assignment.c.annotator == person.id)
-    row = db.execute(query.with_for_update()).mappings().one_or_none()
+    query = (
+        select(s.assignment, s.annotator.c.guideline_seen)
+        .join(s.annotator, s.annotator.c.id == s.assignment.c.annotator)
+        .where(condition, s.assignment.c.annotator == person.id)
+        .with_for_update(of=s.assignment)
+    )
+    row = db.execute(query).mappings().one_or_none()
     if row is None:
         raise DataError("this comparison was not given to you")
     return row
@@ -234,18 +327,49 @@ def _last_of(db: Connection, assignment: int) -> int | None:
     return db.scalar(_LAST, {"given": assignment})
 
 
+def _refuse_more_versions(db: Connection, assignment: int) -> None:
+    """One place stays free: what was withdrawn can always be answered again."""
+    rows = select(func.count()).where(s.judgment.c.assignment == assignment)
+    if (db.scalar(rows) or 0) >= MOST_VERSIONS - 1:
+        raise Conflict(f"an answer can be changed at most {MOST_VERSIONS} times")
+
+
 def _store(
-    db: Connection, assignment: RowMapping, answer: Answer, *, late: bool, supersedes: int | None
+    db: Connection,
+    person: Person,
+    assignment: RowMapping,
+    answer: Answer,
+    *,
+    late: bool,
+    supersedes: int | None,
 ) -> int:
-    left = assignment["left"]
-    right = "b" if left == "a" else "a"
-    said = asdict(answer) | {
-        "answer": {"left": left, "right": right}.get(answer.answer, answer.answer),
-        "reasons": list(answer.reasons),
+    values = asdict(answer) | _times(answer, assignment["issued_at"])
+    values |= {name: assignment[name] for name in ("comparison", "annotator", "kind", "left")}
+    values |= {
+        "key": own_key(person, answer.key),
+        "assignment": assignment["id"],
+        "answer": canonical(answer.answer, assignment["left"]),
+        "criteria": {
+            name: {"answer": canonical(said, assignment["left"])}
+            for name, said in answer.criteria.items()
+        },
+        "reasons": list(dict.fromkeys(answer.reasons)),
+        # The version that was shown to them, not one that the browser names.
+        "guideline": assignment["guideline_seen"] or None,
+        "late": late,
+        "supersedes": supersedes,
     }
-    of = {name: assignment[name] for name in ("comparison", "annotator", "kind", "left")}
-    of["assignment"] = assignment["id"]
-    return _insert(db, {**said, **of, "late": late, "supersedes": supersedes})
+    return _insert(db, values)
+
+
+def _times(answer: Answer, issued_at: float) -> dict[str, int | None]:
+    """The times that the browser measured, none longer than the comparison has been out."""
+    limit = max(0, int((time.time() - issued_at) * 1000))
+    if answer.wall_ms is not None:
+        limit = min(limit, answer.wall_ms)
+    names = ("active_ms", "wall_ms", "first_input_ms")
+    measured = {name: getattr(answer, name) for name in names}
+    return {name: None if ms is None else min(ms, limit) for name, ms in measured.items()}
 
 
 def _insert(db: Connection, values: dict[str, Any]) -> int:
@@ -277,7 +401,14 @@ def _token_of(db: Connection, judgment: int) -> str | None:
     return db.scalar(query)
 
 
+def canonical(answer: str, left: str) -> str:
+    """left and right as a and b; the other answers as they are."""
+    right = "b" if left == "a" else "a"
+    return {"left": left, "right": right}.get(answer, answer)
+
+
 def on_screen(answer: str, left: str | None) -> str:
+    """a and b as left and right; the other answers as they are."""
     if answer in ("a", "b"):
         return "left" if answer == left else "right"
     return answer

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +24,10 @@ from sqlalchemy import (
     bindparam,
     case,
     func,
+    literal_column,
     or_,
     select,
+    text,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -38,11 +41,36 @@ from plaudit.types import Messages, as_messages
 _random = random.SystemRandom()
 
 # Statements of every vote are built once: building one costs more than running it.
+# What an owner has withdrawn meanwhile is held no longer.
+_ASKED = ~(
+    select(s.comparison.c.id)
+    .where(s.comparison.c.id == s.assignment.c.comparison, s.comparison.c.withdrawn_at.is_not(None))
+    .exists()
+)
 _RENEW = (
     update(s.assignment)
-    .where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+    .where(s.assignment.c.annotator == bindparam("person"), s.LEASED, _ASKED)
     .values(leased_until=bindparam("until"))
     .returning(s.assignment.c.id)
+)
+# Their leases that others have found run out, those that ran out last first.
+_LAPSED = (
+    select(
+        s.assignment.c.id,
+        s.assignment.c.comparison,
+        s.assignment.c.leased_until,
+        or_(s.assignment.c.kind == "retest", s.comparison.c.gold.is_not(None)).label("tests"),
+        s.comparison.c.slots,
+    )
+    .join(s.comparison, s.comparison.c.id == s.assignment.c.comparison)
+    .where(
+        s.assignment.c.annotator == bindparam("person"),
+        text("assignment.state = 'expired'"),
+        s.comparison.c.withdrawn_at.is_(None),
+    )
+    .order_by(s.assignment.c.leased_until.desc(), s.assignment.c.issued_at, s.assignment.c.id)
+    .limit(literal_column("10"))  # a parameter would have it planned anew each time
+    .with_for_update(of=s.comparison, skip_locked=True)
 )
 _EXPIRE = (
     update(s.assignment)
@@ -77,6 +105,13 @@ _LEASE = {
     )
 }
 
+# Gold is asked by a rate of its own, practice before the start, the withdrawn not at all.
+_HAS_NO_SLOTS = or_(
+    s.comparison.c.gold.is_not(None),
+    s.comparison.c.withdrawn_at.is_not(None),
+    s.comparison.c.explanation.is_not(None),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
@@ -86,6 +121,7 @@ class Assignment:
     prompt: Messages
     left: Messages
     right: Messages
+    columns: Mapping[str, Any]  # of the data, all of them
 
 
 def assign(
@@ -97,10 +133,11 @@ def assign(
     """
     now = time.time()
     place = lock(db, person)
-    expire(db, now)
     until = now + settings.lease_seconds
-    held = db.scalars(_RENEW, {"person": person.id, "until": until}).all()
-    for _ in range(len(held), count):
+    held = len(db.scalars(_RENEW, {"person": person.id, "until": until}).all())
+    expire(db, now)
+    held += _take_again(db, person, until, count - held)
+    for _ in range(held, count):
         if not _assign_one(db, person, place, settings, now):
             break
     return assignments(db, HELD, person=person.id)
@@ -116,12 +153,12 @@ def expire(db: Connection, now: float) -> int:
 
 
 def change_slots(db: Connection, comparison: int, change: int) -> None:
-    """Take or give back slots of a comparison; gold has none."""
+    """Take or give back slots of a comparison; what is never asked of the queue has none."""
     c = s.comparison
     values: dict[str, Any] = {"slots": c.c.slots + change}
     if change > 0:
         values["reopened"] = True
-    db.execute(update(c).where(c.c.id == comparison, c.c.gold.is_(None)).values(**values))
+    db.execute(update(c).where(c.c.id == comparison, ~_HAS_NO_SLOTS).values(**values))
 
 
 def recount(db: Connection, *conditions: Any) -> None:
@@ -141,10 +178,29 @@ def recount(db: Connection, *conditions: Any) -> None:
         )
         .scalar_subquery()
     )
-    never = or_(c.c.gold.is_not(None), c.c.withdrawn_at.is_not(None), c.c.explanation.is_not(None))
-    slots = case((never, 0), else_=c.c.overlap - taken)
+    slots = case((_HAS_NO_SLOTS, 0), else_=c.c.overlap - taken)
     opened = and_(slots > 0, or_(c.c.slots <= 0, c.c.reopened))
     db.execute(update(c).where(*conditions).values(slots=slots, reopened=opened))
+
+
+def _take_again(db: Connection, person: Person, until: float, count: int) -> int:
+    """Hold up to `count` of the leases again that lapsed last; returns how many.
+
+    Of whatever kind they are, and in the order they had: gold that stayed away, or that came
+    back alone when others have taken the rest, would be known for what it is.
+    """
+    lapsed = db.execute(_LAPSED, {"person": person.id}).all() if count > 0 else []
+    together = [row for row in lapsed if row.leased_until == lapsed[0].leased_until]
+    free = [row for row in together if row.tests or row.slots > 0]
+    if len(free) < len(together) and all(row.tests for row in free):
+        return 0
+    for row in free[:count]:
+        a = s.assignment
+        again = update(a).where(a.c.id == row.id).values(state="leased", leased_until=until)
+        db.execute(again)
+        if not row.tests:
+            db.execute(_TAKE, {"comparison": row.comparison})
+    return len(free[:count])
 
 
 # ------------------------------------------------------------------------------ one more
@@ -245,11 +301,14 @@ _SHOWN: Select[Any] = (
         _TEXT.prompt_messages,
         _TEXT.a_messages,
         _TEXT.b_messages,
+        _TEXT.columns,
     )
     .join(s.comparison_text, _TEXT.id == s.assignment.c.comparison)
     .order_by(s.assignment.c.issued_at, s.assignment.c.id)
 )
-HELD = _SHOWN.where(s.assignment.c.annotator == bindparam("person"), s.LEASED)
+HELD = _SHOWN.where(
+    s.assignment.c.annotator == bindparam("person"), s.LEASED, _TEXT.withdrawn_at.is_(None)
+)
 ONE = _SHOWN.where(s.assignment.c.token == bindparam("token"))
 
 
@@ -259,5 +318,6 @@ def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assig
     for row in db.execute(query, values):
         sides = as_messages(row.a_messages), as_messages(row.b_messages)
         left, right = sides if row.left == "a" else sides[::-1]
-        shown.append(Assignment(row.token, as_messages(row.prompt_messages), left, right))
+        prompt = as_messages(row.prompt_messages)
+        shown.append(Assignment(row.token, prompt, left, right, row.columns))
     return shown

@@ -370,6 +370,5 @@ def _upgrade(database: Database, where: str) -> None:
             broken = connection.execute(text("PRAGMA foreign_key_check")).all()
             if broken:
                 raise DataError(f"{where}: not upgraded: rows refer to missing ones: {broken[:3]}")
-    database.checkpoint(
-        empty=False
-    )  # a plain copy of the file is a study at least, not an empty file
+    # A plain copy of the file is a study at least, not an empty file.
+    database.checkpoint(empty=False)

@@ -1,9 +1,10 @@
-"""A study out again: raw judgments, pairs, TRL's format or a data set folder, with a manifest.
+"""A study out again: raw judgments, pairs, TRL's format, a data set folder or a table of votes.
 
 Everything streams in the order of the comparisons' content hashes, so that equal data gives
 equal files, whatever the order in which it came. Comparisons that say nothing (skipped, both bad,
 too few votes) leave, counted in the manifest; ties have no place in TRL's format and go to a
-file beside it. Train and test are split as `plaudit train` splits.
+file beside it. Train and test are split as `plaudit train` splits. The data's own columns stand
+apart, under the key `columns`, whatever they are called.
 """
 
 from __future__ import annotations
@@ -18,15 +19,25 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from plaudit.config import ExportConfig
-from plaudit.data.readers.two_responses import MEANINGFUL
+from plaudit.config import ExportConfig, known_names
 from plaudit.data.split import split
 from plaudit.errors import DataError
 from plaudit.study import schema as s
-from plaudit.study.aggregates import Aggregates, aggregate
+from plaudit.study.aggregates import Aggregates, Selection, aggregate
 from plaudit.study.database import Database
-from plaudit.study.export_files import WRITERS, Exported, Row, replace_files, write_card
-from plaudit.study.next_comparison import IN_ORDER
+from plaudit.study.export_files import (
+    WRITERS,
+    Exported,
+    Row,
+    models_text,
+    replace_files,
+    tools_apart,
+    write_card,
+)
+from plaudit.study.export_votes import vote_rows
+from plaudit.study.judgment_table import JudgmentTable
+from plaudit.study.model_results import model_results
+from plaudit.study.stored_rows import column_names, count_rows, stored_rows
 from plaudit.types import Conversation, Message, Pair, Source, as_messages
 from plaudit.version import __version__
 
@@ -40,7 +51,7 @@ def export(
     """Write an export into a folder; an older one there is replaced as a whole, or kept.
 
     Raises DataError where the folder cannot be written or nothing is selected, UsageError on an
-    unknown model or annotator.
+    unknown model, annotator or column.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,19 +67,30 @@ def export(
 
 
 def _write(db: Connection, done: Exported, config: ExportConfig, progress: Progress | None) -> None:
-    total = db.scalar(select(func.count()).select_from(s.comparison)) or 0
+    total = count_rows(db)
+    table = JudgmentTable()
+    table.refresh(db)
+    who, keep = Selection.of(db, config), _kept(db, config)
     rows = _counted(stored_rows(db), total, progress)
     settings = db.scalar(select(s.study.c.settings)) or {}
     if config.format == "raw":
-        WRITERS["raw"](((row, "raw") for row in _raw(rows, config, done)), done)
+        WRITERS["raw"](((row, "raw") for row in _raw(rows, who, done)), done)
+    elif config.format == "csv":
+        votes = vote_rows(_without_columns(rows, keep, done), who, config.gold, done)
+        WRITERS["csv"](((row, "votes") for row in votes), done)
     else:
-        found = aggregate(db, config.aggregate, config.without)
+        found = aggregate(db, config.aggregate, who, table)
         done.aggregate = found.model
         done.reliability = _by_pseudonym(db, found.reliability)
+        if found.twice:
+            done.dropped["later votes of one browser on one comparison"] = found.twice
         sides = _sides(_pairs(stored_rows(db), found, config, Exported(done.folder)), config)
-        placed = _placed(_pairs(rows, found, config, done), sides, done)
-        WRITERS[config.format](placed, done)
+        pairs = _without_columns(_pairs(rows, found, config, done), keep, done)
+        WRITERS[config.format](_placed(pairs, sides, done), done)
     _refuse_nothing(done, config, total)
+    done.models = model_results(db, table, who.keep(table))
+    if done.models.models:
+        done.write_text("models.json", done.models.to_dict())
     if config.format == "raw":
         _write_study(db, settings, done)
     if config.format == "dataset":
@@ -76,13 +98,29 @@ def _write(db: Connection, done: Exported, config: ExportConfig, progress: Progr
     _write_manifest(db, settings, done, config)
 
 
+def _kept(db: Connection, config: ExportConfig) -> set[str] | None:
+    """The columns of the data that are exported, None for all of them."""
+    if config.keep:
+        return {*known_names("--keep", config.keep, column_names(db), "column")}
+    return set() if config.format == "dataset" else None
+
+
+def _without_columns(rows: Iterable[Row], keep: set[str] | None, done: Exported) -> Iterator[Row]:
+    """The rows with the columns that are kept; the others are counted by name."""
+    for row in rows:
+        if keep is not None:
+            done.columns.update(row["columns"].keys() - keep)
+            row = row | {"columns": {n: v for n, v in row["columns"].items() if n in keep}}
+        yield row
+
+
 def _refuse_nothing(done: Exported, config: ExportConfig, total: int) -> None:
     """Raises DataError when a file that was asked for has no row."""
     reasons = ", ".join(f"{name} {count:,}" for name, count in sorted(done.dropped.items()))
     left_out = f" of {total:,} comparisons (left out: {reasons or 'nothing'})"
-    if not done.files:
+    if not any(done.files.values()):
         raise DataError(f"nothing to export{left_out}")
-    if config.format != "raw" and config.test_share > 0:
+    if config.test_share > 0:
         for side in ("train", "test"):
             if not done.sides[side]:
                 raise DataError(
@@ -104,77 +142,14 @@ def _counted(rows: Iterable[Row], total: int, progress: Progress | None) -> Iter
             progress(number, total)
 
 
-# ------------------------------------------------------------------------- rows of the store
-
-# What a judgment is beside its links, in a raw export and in the table alike.
-JUDGMENT = (
-    *("key", "kind", "answer", "strength", "left", "p", "reasons", "rationale", "report"),
-    *("active_ms", "wall_ms", "first_input_ms", "guideline", "late", "created_at"),
-)
-
-
-def stored_rows(db: Connection) -> Iterator[Row]:
-    """Every comparison with its texts, origins and judgments, in order of its hash."""
-    last = ""
-    while part := _some_rows(db, last):
-        yield from part
-        last = part[-1]["hash"]
-
-
-def _some_rows(db: Connection, after: str) -> list[Row]:
-    c = s.comparison_text.c
-    query = select(s.comparison_text).where(c.hash > after).order_by(c.hash).limit(BATCH)
-    found = db.execute(query).mappings().all()
-    origins = _origins(db, {row[side] for row in found for side in ("response_a", "response_b")})
-    judgments = _judgments(db, [row["id"] for row in found])
-    same = ("id", "hash", "group", "gold", "gold_since", "overlap", "columns")
-    return [
-        {name: row[name] for name in same}
-        | {
-            "prompt": row["prompt_messages"],
-            "response_a": row["a_messages"],
-            "response_b": row["b_messages"],
-            "origins_a": origins.get(row["response_a"], []),
-            "origins_b": origins.get(row["response_b"], []),
-            "queue_position": row["queue_position"] if row["queue_position"] < IN_ORDER else None,
-            "judgments": judgments.get(row["id"], []),
-        }
-        for row in found
-    ]
-
-
-def _origins(db: Connection, responses: set[int]) -> dict[int, list[Row]]:
-    found: dict[int, list[Row]] = {}
-    query = select(s.origin).where(s.origin.c.response.in_(responses)).order_by(s.origin.c.hash)
-    for row in db.execute(query):
-        found.setdefault(row.response, []).append({"model": row.model, "sampling": row.sampling})
-    return found
-
-
-def _judgments(db: Connection, comparisons: list[int]) -> dict[int, list[Row]]:
-    j, earlier = s.judgment, s.judgment.alias()
-    query = (
-        select(j, s.annotator.c.pseudonym, earlier.c.key.label("supersedes_key"))
-        .join(s.annotator, s.annotator.c.id == j.c.annotator)
-        .outerjoin(earlier, earlier.c.id == j.c.supersedes)
-        .where(j.c.comparison.in_(comparisons))
-        .order_by(j.c.created_at, j.c.key)
-    )
-    found: dict[int, list[Row]] = {}
-    for row in db.execute(query).mappings():
-        judgment = {name: row[name] for name in JUDGMENT}
-        judgment |= {"annotator": row["pseudonym"], "supersedes": row["supersedes_key"]}
-        found.setdefault(row["comparison"], []).append(judgment)
-    return found
-
-
 # ------------------------------------------------------------------------------- raw
 
 
-def _raw(rows: Iterable[Row], config: ExportConfig, done: Exported) -> Iterator[Row]:
+def _raw(rows: Iterable[Row], who: Selection, done: Exported) -> Iterator[Row]:
+    """Every judgment of the annotators chosen; of those taken out with a mark."""
     for row in rows:
         kept = {name: value for name, value in row.items() if name != "id"}
-        kept["judgments"] = [j for j in row["judgments"] if j["annotator"] not in config.without]
+        kept["judgments"] = [j for j in row["judgments"] if j["annotator"] in who.ids]
         done.judgments += len(kept["judgments"])
         yield kept
 
@@ -182,7 +157,8 @@ def _raw(rows: Iterable[Row], config: ExportConfig, done: Exported) -> Iterator[
 def _write_study(db: Connection, settings: Mapping[str, Any], done: Exported) -> None:
     """study.json beside raw.jsonl: settings, guidelines and pseudonyms."""
     a = s.annotator.c
-    people = select(a.pseudonym, a.role, a.active, a.created_at).order_by(a.pseudonym)
+    names = (a.pseudonym, a.role, a.active, a.created_at, a.excluded_at, a.stopped_at)
+    people = select(*names, a.stop_reason).order_by(a.pseudonym)
     guidelines = select(s.guideline).order_by(s.guideline.c.version)
     done.write_text(
         "study.json",
@@ -191,6 +167,7 @@ def _write_study(db: Connection, settings: Mapping[str, Any], done: Exported) ->
             "guidelines": [dict(row) for row in db.execute(guidelines).mappings()],
             "annotators": [dict(row) for row in db.execute(people).mappings()],
         },
+        hashed=True,
     )
 
 
@@ -203,21 +180,12 @@ def _pairs(
     """Comparisons with a judgment, as rows that `plaudit train` takes as they are."""
     for row in rows:
         known = found.of(row["id"])
-        if row["gold"] is not None and not config.gold:
-            done.dropped["gold"] += 1
-        elif known is None:
-            answers = {j["answer"] for j in row["judgments"]} - {"withdrawn"}
-            only = answers.pop() if len(answers) == 1 else ""
-            done.dropped[only if only in ("both_bad", "skip") else "no judgment"] += 1
-        elif known.both_bad:
-            done.dropped["both_bad"] += 1
-        elif config.format == "dataset" and not _plain(row):
-            done.dropped["messages that are more than text, which pairs and raw keep"] += 1
-        elif known.judgments < config.min_votes:
-            done.dropped[f"fewer than {config.min_votes} votes"] += 1
-        else:
+        if (reason := _left_out(row, known, config)) is not None:
+            done.dropped[reason] += 1
+        elif known is not None:
             done.judgments += known.judgments
-            pair = {
+            tools, columns = tools_apart(row["columns"])
+            yield {
                 "prompt": row["prompt"],
                 "response_a": row["response_a"],
                 "response_b": row["response_b"],
@@ -228,10 +196,32 @@ def _pairs(
                 "votes_tie": known.tie,
                 "strength": known.strength,
                 "group": row["group"],
-                "model_a": ", ".join(origin["model"] for origin in row["origins_a"]),
-                "model_b": ", ".join(origin["model"] for origin in row["origins_b"]),
+                "model_a": models_text(row["origins_a"]),
+                "model_b": models_text(row["origins_b"]),
+                **tools,
+                "columns": columns,
             }
-            yield pair | _columns(row["columns"], pair.keys() | MEANINGFUL)
+
+
+def _left_out(row: Row, known: Any, config: ExportConfig) -> str | None:
+    """Why a comparison is no pair of this export; None where it is one."""
+    if row["withdrawn_at"] is not None:
+        return "withdrawn"
+    if row["explanation"] is not None:
+        return "for practice"
+    if row["gold"] is not None and not config.gold:
+        return "gold"
+    if known is None:
+        answers = {j["answer"] for j in row["judgments"] if not j.get("excluded")} - {"withdrawn"}
+        only = answers.pop() if len(answers) == 1 else ""
+        return only if only in ("both_bad", "skip") else "no judgment"
+    if known.both_bad:
+        return "both_bad"
+    if config.format == "dataset" and not _plain(row):
+        return "messages that are more than text, which pairs and raw keep"
+    if known.judgments < config.min_votes:
+        return f"fewer than {config.min_votes} votes"
+    return None
 
 
 def _plain(row: Row) -> bool:
@@ -242,16 +232,6 @@ def _plain(row: Row) -> bool:
         for messages in texts
         for message in messages
     )
-
-
-def _columns(columns: Mapping[str, Any], taken: set[str]) -> Row:
-    """The data's own columns; one whose name would be read as a label or a text is renamed."""
-    given = ("model_a", "model_b")  # said by the origins already
-    return {
-        f"column_{name}" if name in taken else name: value
-        for name, value in columns.items()
-        if name not in given
-    }
 
 
 def _sides(pairs: Iterable[Row], config: ExportConfig) -> list[str]:
@@ -295,6 +275,7 @@ def _write_manifest(
         "files": done.files,
         "judgments": done.judgments,
         "left_out": dict(sorted(done.dropped.items())),
+        "columns_left_out": dict(sorted(done.columns.items())),
         "guideline_version": db.scalar(select(func.max(s.guideline.c.version))),
         "licences": {
             name: settings.get(f"license_{name}") or None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from collections import Counter
@@ -10,11 +11,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as parquet
 
+from plaudit.data.readers.votes import FIELDS, guarded
+from plaudit.study.model_results import ModelResults
 from plaudit.types import canonical_json
 from plaudit.version import __version__
 
@@ -32,16 +36,19 @@ class Exported:
     dropped: Counter[str] = field(default_factory=Counter)
     sides: Counter[str] = field(default_factory=Counter)
     judgments: int = 0
+    columns: Counter[str] = field(default_factory=Counter)  # of the data, left out: rows
     sha256: str = ""
+    models: ModelResults = field(default_factory=ModelResults)
     aggregate: str = ""
     reliability: dict[str, float] = field(default_factory=dict)  # by pseudonym, of that model
 
-    def write_text(self, name: str, values: Any) -> None:
-        """A JSON file beside the rows, which the content hash covers too."""
-        text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+    def write_text(self, name: str, values: Any, hashed: bool = False) -> None:
+        """A JSON file beside the rows, which the content hash may cover too."""
+        text = json.dumps(values, indent=2, ensure_ascii=False, sort_keys=hashed) + "\n"
         (self.folder / name).write_text(text, encoding="utf-8")
         self.files[name] = 1
-        self.sha256 = sha256((self.sha256 + text).encode()).hexdigest()
+        if hashed:
+            self.sha256 = sha256((self.sha256 + text).encode()).hexdigest()
 
 
 def replace_files(scratch: Path, folder: Path) -> None:
@@ -60,7 +67,7 @@ def replace_files(scratch: Path, folder: Path) -> None:
     for path in sorted(written, key=lambda path: path.name == "manifest.json"):
         target = folder / path.relative_to(scratch)
         target.parent.mkdir(exist_ok=True)
-        path.chmod(0o600)  # people's words are for whoever exported them
+        path.chmod(0o600)  # what people said is not for every account of the machine
         os.replace(path, target)
     if (folder / "data").is_dir() and not any((folder / "data").iterdir()):
         (folder / "data").rmdir()
@@ -68,7 +75,7 @@ def replace_files(scratch: Path, folder: Path) -> None:
 
 NAMES = (
     *("train.jsonl", "test.jsonl", "ties.jsonl", "raw.jsonl", "study.json"),
-    *("data/train.parquet", "data/test.parquet", "README.md"),
+    *("data/train.parquet", "data/test.parquet", "README.md", "votes.csv", "models.json"),
 )
 
 
@@ -102,8 +109,9 @@ def _write_trl(rows: Placed, done: Exported) -> None:
 
 def _trl_row(pair: Row) -> Row:
     """The margin is the mean strength of graded votes, 2 |p − ½| otherwise."""
-    sides = [pair["response_a"], pair["response_b"]]
-    chosen, rejected = sides if pair["p"] > 0.5 else sides[::-1]
+    order = "ab" if pair["p"] > 0.5 else "ba"
+    chosen, rejected = (pair[f"response_{side}"] for side in order)
+    models = [pair[f"model_{side}"] for side in order]
     margin = abs(pair["strength"] or 2 * pair["p"] - 1)
     return {
         "prompt": pair["prompt"],
@@ -111,7 +119,26 @@ def _trl_row(pair: Row) -> Row:
         "rejected": rejected,
         "margin": round(margin, 6),
         "group": pair["group"],
+        "chosen_model": models[0],
+        "rejected_model": models[1],
+        **({"tools": pair["tools"]} if "tools" in pair else {}),
+        # Text, since one column may hold numbers here and words there, which `datasets` refuses.
+        "columns": canonical_json(pair["columns"]),
     }
+
+
+def tools_apart(columns: Row) -> tuple[Row, Row]:
+    """The conversation's tools, which the store keeps among its columns, and the others."""
+    tools = columns.get("tools")
+    if not (isinstance(tools, list) and tools and all(isinstance(t, dict) for t in tools)):
+        return {}, columns
+    return {"tools": tools}, {name: value for name, value in columns.items() if name != "tools"}
+
+
+def models_text(origins: Iterable[Mapping[str, Any]]) -> str:
+    """The model that wrote a response; the JSON of a list where several wrote the same."""
+    names = list(dict.fromkeys(str(origin["model"]) for origin in origins))
+    return json.dumps(names, ensure_ascii=False) if len(names) > 1 else "".join(names)
 
 
 # ----------------------------------------------------------------------- data set folder
@@ -122,7 +149,7 @@ SCHEMA = pa.schema(
     [(name, pa.list_(_MESSAGE)) for name in _TEXTS]
     + [("p", pa.float64()), ("aggregate", pa.string()), ("strength", pa.float64())]
     + [(f"votes_{answer}", pa.int64()) for answer in ("a", "b", "tie")]
-    + [(name, pa.string()) for name in ("group", "model_a", "model_b", "columns")]
+    + [(name, pa.string()) for name in ("group", "model_a", "model_b", "tools", "columns")]
 )
 
 
@@ -154,8 +181,8 @@ def _parquet(path: Path) -> Iterator[Callable[[Row], None]]:
             waiting.clear()
 
         def write(row: Row) -> None:
-            others = {name: value for name, value in row.items() if name not in SCHEMA.names}
-            waiting.append(row | {"columns": canonical_json(others)})
+            tools = canonical_json(row["tools"]) if "tools" in row else None
+            waiting.append(row | {"tools": tools, "columns": canonical_json(row["columns"])})
             if len(waiting) == ROWS_AT_ONCE:
                 flush()
 
@@ -163,17 +190,53 @@ def _parquet(path: Path) -> Iterator[Callable[[Row], None]]:
         flush()
 
 
+# --------------------------------------------------------------------------- table of votes
+
+
+def _write_csv(rows: Placed, done: Exported) -> None:
+    """votes.csv, as spreadsheets open it: UTF-8 with its mark, no cell a formula.
+
+    Its header has every column of the data, which only the last row may bring: the rows wait in
+    a file until all are known.
+    """
+    name = "votes.csv"
+    names = dict.fromkeys(FIELDS)
+    digest = sha256()
+    with TemporaryFile("w+", encoding="utf-8", dir=done.folder) as waiting:
+        for row, _ in rows:
+            names |= dict.fromkeys(row)
+            line = canonical_json(row)
+            digest.update(line.encode() + b"\n")
+            waiting.write(line + "\n")
+            done.files[name] = done.files.get(name, 0) + 1
+        waiting.seek(0)
+        with (done.folder / name).open("w", encoding="utf-8-sig", newline="") as file:
+            table = csv.writer(file)
+            table.writerow([guarded(each) for each in names])
+            for line in waiting:
+                row = json.loads(line)
+                table.writerow([_csv_cell(row.get(each)) for each in names])
+    done.sha256 = digest.hexdigest()
+
+
+def _csv_cell(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return guarded(value) if isinstance(value, str) else value
+
+
 WRITERS: dict[str, Callable[[Placed, Exported], None]] = {
     "raw": _write_jsonl,
     "pairs": _write_jsonl,
     "trl": _write_trl,
     "dataset": _write_dataset,
+    "csv": _write_csv,
 }
 
 
 def write_card(settings: Mapping[str, Any], done: Exported) -> None:
     """README.md of a data set folder."""
-    names = sorted(done.files)
+    names = sorted(name for name in done.files if name.startswith("data/"))
     files = "\n".join(f"  - split: {Path(name).stem}\n    path: {name}" for name in names)
     counts = "\n".join(f"| `{name}` | {done.files[name]:,} |" for name in names)
     dropped = ", ".join(f"{name}: {count:,}" for name, count in sorted(done.dropped.items()))

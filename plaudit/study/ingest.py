@@ -2,7 +2,8 @@
 
 Texts are stored once, by content. Adding the same data again adds nothing: prompts, responses,
 comparisons and imported labels are all known by their content. Labels are those of
-`Slate.preferences`, as in training.
+`Slate.preferences`, as in training. A share of the comparisons, drawn at random by a hash, is
+asked of several people: what agreement is measured on.
 """
 
 from __future__ import annotations
@@ -15,17 +16,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Table, func, select, update
 
-from plaudit.config import AddConfig
+from plaudit.config import AddConfig, StudySettings
+from plaudit.data.readers.reader import ORIGIN_COLUMNS
 from plaudit.study import schema as s
 from plaudit.study.accounts import IMPORTED, new_annotator
 from plaudit.study.database import upsert
+from plaudit.study.masking import Clear, Masked, imported_key, replace_clear
 from plaudit.study.next_comparison import IN_ORDER
-from plaudit.study.privacy import MODELS, PII, find, mask
+from plaudit.study.privacy import Masking
 from plaudit.types import (
+    Authors,
     Messages,
     Origin,
     Preference,
@@ -33,6 +37,7 @@ from plaudit.types import (
     as_messages,
     content_id,
     messages_id,
+    word_count,
 )
 
 BATCH = 500
@@ -48,8 +53,12 @@ class Added:
     known: int = 0  # comparisons that were there already
     labels: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
+    drawn: int = 0  # new comparisons drawn at random to be asked of several people
+    replaced: int = 0  # comparisons whose clear texts or columns gave way to masked ones
     found: dict[str, int] = field(default_factory=dict)  # personal data, models' names: texts
     masked: bool = False
+    columns: dict[str, int] = field(default_factory=dict)  # not kept: rows that had them
+    names: tuple[str, ...] = ()  # of the study's models, which were masked
     format: str = ""
     problems: list[str] = field(default_factory=list)
     # Equal labels of one comparison seen so far: each is a label, the same file again is none.
@@ -63,6 +72,8 @@ class Added:
         self.comparisons += batch.comparisons
         self.known += batch.known
         self.labels += batch.labels
+        self.drawn += batch.drawn
+        self.replaced += batch.replaced
         self.seen.update(batch.seen)
         for reason, count in batch.dropped.items():
             self.drop(reason, count)
@@ -76,6 +87,11 @@ class Label:
     count: int = 1
     strength: int | None = None
     p: float | None = None  # where the data says how probable a is, not what somebody answered
+
+    @property
+    def said(self) -> str:
+        """What it says, as `imported_key` takes it."""
+        return self.answer if self.p is None else f"p={self.p:.9f}"
 
     def turned(self) -> Label:
         """The label with a and b exchanged."""
@@ -95,6 +111,8 @@ class Question:
     group: str
     columns: Mapping[str, Any]
     labels: tuple[Label, ...] = ()
+    clear: Clear | None = None  # what it was, where masking has changed its texts
+    turned: bool = False  # whether a and b are the other way round than in the data
 
     @cached_property
     def hashes(self) -> tuple[str, str, str]:
@@ -116,6 +134,7 @@ class Question:
             origins_a=self.origins_b,
             origins_b=self.origins_a,
             labels=tuple(label.turned() for label in self.labels),
+            turned=not self.turned,
         )
 
 
@@ -124,9 +143,15 @@ class Question:
 
 def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Iterator[Question]:
     """The comparisons of each slate, paired by policy; what is left out is counted."""
-    for slate in slates:
+    masking = Masking(config, added.names)
+    for read in slates:
         added.rows += 1
-        slate = _privately(_storable(slate), config, added)
+        try:
+            clear = _storable(read)
+            slate = _privately(clear, masking, added)
+        except RecursionError:
+            added.drop("nested too deeply to be stored")
+            continue
         pairs = list(PAIRINGS[config.pairing](len(slate.responses), slate.prompt_id()))
         if not pairs:
             added.drop("only one response")
@@ -140,7 +165,9 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
             else:
                 said = known.get((i, j))
                 labels = () if config.labels == "ignore" else _labels(slate, said, added)
-                yield _question(slate, i, j, labels).canonical()
+                question = _question(slate, i, j, labels)
+                before = _question(clear, i, j, ()) if masking.on else None
+                yield replace(question, clear=_clear(before, question)).canonical()
 
 
 def _all(count: int, _prompt: str) -> Iterable[tuple[int, int]]:
@@ -167,25 +194,30 @@ def _says_nothing(messages: Messages) -> bool:
     return not last.text.strip() and isinstance(last.content, str) and not last.fields
 
 
-def _privately(slate: Slate, config: AddConfig, added: Added) -> Slate:
-    """The slate with what `--mask` names replaced; finds are counted either way."""
-    texts = (slate.prompt, *slate.responses)
-    found: Counter[str] = Counter()
-    for messages in texts:
-        found.update(find(messages, PII).keys())
-    for messages in slate.responses:
-        found.update(find(messages, MODELS).keys())
-    for kind, count in found.items():
+def _clear(before: Question | None, question: Question) -> Clear | None:
+    """What the question was before masking; None where its texts are as they were."""
+    if before is None or before.hashes == question.hashes:
+        return None
+    order = [each.hashes[1] <= each.hashes[2] for each in (before, question)]
+    return Clear(before.canonical().hash, order[0] != order[1])
+
+
+def authors(found: Sequence[Authors]) -> tuple[Origin, ...]:
+    """Who wrote one response, from none or one entry of `Slate.origins`."""
+    who = found[0] if found else None
+    return (who,) if isinstance(who, Origin) else tuple(who or ())
+
+
+def _privately(slate: Slate, masking: Masking, added: Added) -> Slate:
+    """The slate with what `--mask` names replaced, and without columns that `--keep` leaves out."""
+    masking.found.clear()
+    masked, dropped = masking.slate(slate)
+    for kind, count in masking.found.items():
         added.found[kind] = added.found.get(kind, 0) + count
-    if not found or not config.mask:
-        return slate
-    added.masked = True
-    patterns = (PII if "pii" in config.mask else {}) | (MODELS if "models" in config.mask else {})
-    return replace(
-        slate,
-        prompt=mask(slate.prompt, PII) if "pii" in config.mask else slate.prompt,
-        responses=tuple(mask(response, patterns) for response in slate.responses),
-    )
+    for name in dropped:
+        added.columns[name] = added.columns.get(name, 0) + 1
+    added.masked = added.masked or (masking.on and bool(masking.found))
+    return masked
 
 
 def storable(value: Any) -> Any:
@@ -210,25 +242,32 @@ def _storable(slate: Slate) -> Slate:
     def read_back(messages: Messages) -> Messages:
         return as_messages(storable(stored_messages(messages)))
 
+    origins = [authors((who,)) for who in slate.origins]
+    models = {origin.model for each in origins for origin in each}
+    columns = {
+        name: value
+        for name, value in slate.columns.items()
+        if name not in ORIGIN_COLUMNS or str(value) not in models  # said by the origins
+    }
     return replace(
         slate,
         prompt=read_back(slate.prompt),
         responses=tuple(map(read_back, slate.responses)),
-        origins=tuple(o and Origin(storable(o.model), storable(o.sampling)) for o in slate.origins),
+        origins=tuple(
+            tuple(Origin(storable(o.model), storable(o.sampling)) for o in each) for each in origins
+        ),
         group=storable(slate.group),
-        columns=storable(slate.columns) | ({"tools": storable(slate.tools)} if slate.tools else {}),
+        columns=storable(columns) | ({"tools": storable(slate.tools)} if slate.tools else {}),
     )
 
 
 def _question(slate: Slate, i: int, j: int, labels: tuple[Label, ...]) -> Question:
-    origins = slate.origins or (None,) * len(slate.responses)
-    of_i, of_j = origins[i], origins[j]
     return Question(
         slate.prompt,
         slate.responses[i],
         slate.responses[j],
-        (of_i,) if of_i else (),
-        (of_j,) if of_j else (),
+        authors(slate.origins[i : i + 1]),
+        authors(slate.origins[j : j + 1]),
         slate.group or slate.prompt_id(),
         slate.columns,
         labels,
@@ -287,16 +326,50 @@ def add_batch(
 ) -> Added:
     """Add some hundred questions in the caller's transaction; `seen` are the labels before."""
     added = Added()
-    comparisons = add_comparisons(db, batch, overlap, config.in_order, added)
+    sample = Sample.of(db) if config.overlap is None else None
+    comparisons = add_comparisons(db, batch, overlap, config.in_order, added, sample)
+    if config.mask:
+        asked = [Masked(comparisons[q.hash], q.hash, q.group, q.clear, q.columns) for q in batch]
+        stored_columns = Masking(config, ()).stored_columns
+        added.replaced, left = replace_clear(db, asked, stored_columns)
+        if left:
+            added.drop("votes of one person on two comparisons that are one when masked", left)
     if config.labels == "gold":
         _set_gold(db, batch, comparisons, added)
+    elif config.labels == "practice":
+        _set_practice(db, batch, comparisons, added)
     elif config.labels == "import":
         _import_labels(db, batch, comparisons, seen, added)
     return added
 
 
+class Sample(NamedTuple):
+    """Which comparisons are asked of several people: drawn by a hash that only the study knows."""
+
+    secret: str
+    share: float
+    overlap: int
+
+    @classmethod
+    def of(cls, db: Connection) -> Sample:
+        row = db.execute(select(s.study.c.secret, s.study.c.settings)).one()
+        settings = StudySettings.of(row.settings)
+        return cls(row.secret, settings.agreement_share, settings.agreement_overlap)
+
+    def overlap_of(self, comparison: str, overlap: int) -> tuple[int, bool]:
+        """How many people to ask, and whether the comparison was drawn."""
+        number = int(content_id("agreement", self.secret, comparison)[:13], 16)
+        drawn = overlap < self.overlap and number < self.share * 16**13
+        return (self.overlap, True) if drawn else (overlap, False)
+
+
 def add_comparisons(
-    db: Connection, batch: Sequence[Question], overlap: int, in_order: bool, added: Added
+    db: Connection,
+    batch: Sequence[Question],
+    overlap: int,
+    in_order: bool,
+    added: Added,
+    sample: Sample | None = None,
 ) -> dict[str, int]:
     """Prompts, responses, origins and comparisons of a batch; ids of the comparisons by hash."""
     texts = [{"hash": q.hashes[0], "messages": stored_messages(q.prompt)} for q in batch]
@@ -308,6 +381,7 @@ def add_comparisons(
     rows = []
     for number, question in enumerate(batch):
         key, prompt = question.hash, prompts[question.hashes[0]]
+        own, drawn = sample.overlap_of(key, overlap) if sample else (overlap, False)
         rows.append(
             {
                 "hash": key,
@@ -315,8 +389,9 @@ def add_comparisons(
                 "response_a": responses[prompt, question.hashes[1]],
                 "response_b": responses[prompt, question.hashes[2]],
                 "queue_position": start + number if in_order else IN_ORDER + int(key[:13], 16),
-                "overlap": overlap,
-                "slots": overlap,
+                "overlap": own,
+                "slots": own,
+                "agreement": drawn,
                 "group": question.group,
                 "columns": dict(question.columns),
             }
@@ -326,6 +401,7 @@ def add_comparisons(
     new = len(ids) - len(known)
     added.comparisons += new
     added.known += len(batch) - new
+    added.drawn += len({row["hash"] for row in rows if row["agreement"]} - known.keys())
     return ids
 
 
@@ -367,7 +443,7 @@ def _text(messages: Messages) -> dict[str, Any]:
     return {
         "messages": stored_messages(messages),
         "characters": len(text),
-        "words": len(text.split()),
+        "words": word_count(text),
     }
 
 
@@ -380,18 +456,48 @@ def _set_gold(
     db: Connection, batch: Sequence[Question], ids: Mapping[str, int], added: Added
 ) -> None:
     for question in batch:
-        answers = {label.answer for label in question.labels}
-        sure = all(label.p in (None, 0.0, 0.5, 1.0) for label in question.labels)
-        if len(answers) != 1 or not answers <= {"a", "b", "tie"} or not sure:
+        answer = _certain(question)
+        if answer is None:
             added.drop("no certain answer, not made gold")
             continue
         # Gold is mixed in by its own rate, so it leaves the queue of open questions.
         db.execute(
             update(s.comparison)
             .where(s.comparison.c.id == ids[question.hash])
-            .values(gold=answers.pop(), gold_since=0.0, slots=0)
+            .values(gold=answer, gold_since=0.0, slots=0)
         )
         added.labels += 1
+
+
+def _certain(question: Question) -> str | None:
+    """The one answer that a question's labels give for sure: a, b or tie."""
+    answers = {label.answer for label in question.labels}
+    sure = all(label.p in (None, 0.0, 0.5, 1.0) for label in question.labels)
+    return answers.pop() if sure and len(answers) == 1 and answers <= {"a", "b", "tie"} else None
+
+
+def _set_practice(
+    db: Connection, batch: Sequence[Question], ids: Mapping[str, int], added: Added
+) -> None:
+    """Make practice pairs of questions that nobody has been asked."""
+    c = s.comparison
+    asked = select(s.assignment.c.id).where(s.assignment.c.comparison == c.c.id)
+    judged = select(s.judgment.c.id).where(s.judgment.c.comparison == c.c.id)
+    for question in batch:
+        answer, text = _certain(question), question.columns.get("explanation")
+        if answer is None:
+            added.drop("no certain answer, not made a practice pair")
+        elif not isinstance(text, str) or not text.strip():
+            added.drop("no text in the column explanation, not made a practice pair")
+        else:
+            this = c.c.id == ids[question.hash], ~asked.exists(), ~judged.exists()
+            values = {"gold": answer, "gold_since": 0.0, "slots": 0, "explanation": text.strip()}
+            left = "b" if question.turned else "a"
+            made = db.execute(update(c).where(*this).values(**values, explained_left=left))
+            if made.rowcount:
+                added.labels += 1
+            else:
+                added.drop("judged already, not made a practice pair")
 
 
 def _import_labels(
@@ -407,13 +513,13 @@ def _import_labels(
     rows: list[dict[str, Any]] = []
     for question in batch:
         for label in question.labels:
-            name = question.hash, label.answer if label.p is None else f"p={label.p:.9f}"
+            name = question.hash, label.said
             for _ in range(label.count):
                 added.seen[name] += 1
                 number = seen.get(name, 0) + added.seen[name]
                 rows.append(
                     {
-                        "key": "imported:" + content_id(*name, str(number)),
+                        "key": imported_key(*name, number),
                         "comparison": ids[question.hash],
                         "annotator": person,
                         "kind": "imported",

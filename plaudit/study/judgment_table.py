@@ -1,5 +1,6 @@
 """Judgments as arrays. They are read once and then only new ones, so that a page can be recomputed
-every few seconds over a million of them.
+every few seconds over a million of them. What an owner can change (gold, who and what is taken
+out) is read again each time: it is little.
 
 J judgments; N comparisons that have one.
 """
@@ -7,6 +8,9 @@ J judgments; N comparisons that have one.
 from __future__ import annotations
 
 import time
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +40,7 @@ ROW = np.dtype(
 )
 FACTS = (
     *("id", "group", "response_a", "response_b"),
-    *("a_characters", "b_characters", "a_words", "b_words"),
+    *("a_characters", "b_characters", "a_words", "b_words", "agreement"),
 )
 FACT = np.dtype([(name, np.int64) for name in FACTS])
 
@@ -52,22 +56,40 @@ class JudgmentTable:
         self._facts = np.empty(0, dtype=FACT)
         self._groups: dict[str, int] = {}
         self._gold: dict[int, tuple[str, float]] = {}
+        self._out: list[int] = []  # comparisons withdrawn or for practice
+        self._excluded: list[int] = []  # annotators
+        self._same: dict[int, int] = {}  # annotators to the first one of the same browser
 
     def refresh(self, db: Connection) -> bool:
         """Read what is new; returns whether there was anything."""
-        before = len(self.rows), self._gold
+        before = self._state()
         kept = self.rows[: np.searchsorted(self.rows["id"], self._settled, side="right")]
         # Rows numbered before may be committed after: the last minute is read again.
         self.rows = np.concatenate([kept, _read(db, self._settled)])
         old = self.rows["created_at"] < time.time() - SETTLED
         self._settled = int(self.rows["id"][old].max()) if old.any() else 0
-        c = s.comparison.c
+        self._read_decisions(db)
+        self._read_facts(db)
+        return before != self._state()
+
+    def _state(self) -> tuple[Any, ...]:
+        return len(self.rows), self._gold, self._out, self._excluded, self._same
+
+    def _read_decisions(self, db: Connection) -> None:
+        """What owners have decided since, and who shares a browser with whom."""
+        c, a = s.comparison.c, s.annotator.c
         self._gold = {
             row.id: (row.gold, row.gold_since or 0.0)
             for row in db.execute(select(c.id, c.gold, c.gold_since).where(s.IS_GOLD))
         }
-        self._read_facts(db)
-        return before != (len(self.rows), self._gold)
+        self._out = [*db.scalars(select(c.id).where(s.OUT).order_by(c.id))]
+        excluded = select(a.id).where(a.excluded_at.is_not(None)).order_by(a.id)
+        self._excluded = [*db.scalars(excluded)]
+        first: dict[str, int] = {}
+        devices = select(a.id, a.device).where(a.device.is_not(None)).order_by(a.id)
+        people = {row.id: first.setdefault(row.device, row.id) for row in db.execute(devices)}
+        shared = Counter(people.values())
+        self._same = {own: one for own, one in people.items() if shared[one] > 1}
 
     def _read_facts(self, db: Connection) -> None:
         unknown = np.setdiff1d(self.rows["comparison"], self._facts["id"])
@@ -102,9 +124,39 @@ class JudgmentTable:
 
     @property
     def stands(self) -> Mask:
-        """[J] neither superseded nor withdrawn: the view `standing`, over what has been read."""
+        """[J] the view `standing`, over what has been read."""
+        return self.standing()
+
+    def standing(self, included: Collection[int] = ()) -> Mask:
+        """[J] `stands`, with the judgments of these annotators although they were taken out."""
         rows = self.rows
-        result: Mask = ~np.isin(rows["id"], rows["supersedes"]) & (rows["answer"] != WITHDRAWN)
+        excluded = sorted({*self._excluded} - {*included})
+        result: Mask = (
+            ~np.isin(rows["id"], rows["supersedes"])
+            & (rows["answer"] != WITHDRAWN)
+            & ~np.isin(rows["annotator"], excluded)
+            & ~np.isin(rows["comparison"], self._out)
+        )
+        return result
+
+    def one_per_person(self, keep: Mask) -> Mask:
+        """[J] `keep` less the later votes of one browser on one comparison: it is one person."""
+        own = np.flatnonzero(keep & np.isin(self.rows["annotator"], list(self._same)))
+        if not len(own):
+            return keep
+        rows = self.rows[own]
+        person = [self._same[number] for number in rows["annotator"].tolist()]
+        vote = np.stack([rows["comparison"], np.array(person, dtype=np.int64)], axis=1)
+        _, first = np.unique(vote, axis=0, return_index=True)  # rows are in order of their ids
+        result = keep.copy()
+        result[own] = False
+        result[own[first]] = True
+        return result
+
+    @property
+    def drawn(self) -> Mask:
+        """[J] of a comparison drawn at random to be asked of several people."""
+        result: Mask = self.facts(self.rows["comparison"])["agreement"] == 1
         return result
 
     @property

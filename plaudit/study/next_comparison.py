@@ -22,6 +22,7 @@ from sqlalchemy import (
     update,
 )
 
+from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person
 
@@ -33,7 +34,7 @@ LOOKED_THROUGH = 200  # reopened comparisons at every vote: one may have skipped
 
 _LOCK = (
     select(s.annotator.c.queue_position, s.annotator.c.searched_to, s.annotator.c.device)
-    .where(s.annotator.c.id == bindparam("person"))
+    .where(s.annotator.c.id == bindparam("person"), s.annotator.c.excluded_at.is_(None))
     .with_for_update()
 )
 _MOVE_ON = (
@@ -110,8 +111,13 @@ _SAME_BROWSER = _Searches(
 
 
 def lock(db: Connection, person: Person) -> Place:
-    """One transaction of a person at a time: two tabs must not take two slots at once."""
-    row = db.execute(_LOCK, {"person": person.id}).one()
+    """One transaction of a person at a time: two tabs must not take two slots at once.
+
+    Raises DataError when an owner has taken the person out at this moment.
+    """
+    row = db.execute(_LOCK, {"person": person.id}).one_or_none()
+    if row is None:
+        raise DataError("an owner of this study has ended your work here")
     return Place(person.id, row.queue_position, row.searched_to, row.device)
 
 

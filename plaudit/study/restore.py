@@ -28,7 +28,6 @@ from plaudit.study import schema as s
 from plaudit.study.accounts import IMPORTED, audit, new_annotator
 from plaudit.study.assignment import recount
 from plaudit.study.database import Database
-from plaudit.study.export import JUDGMENT
 from plaudit.study.ingest import (
     Added,
     Question,
@@ -44,6 +43,7 @@ from plaudit.study.raw_rows import (
     checked,
     checked_settings,
 )
+from plaudit.study.stored_rows import JUDGMENT
 from plaudit.types import Origin, Slate, content_id, messages_id
 
 UNDER = f"{IMPORTED}:"

@@ -146,8 +146,11 @@ comparison = Table(
     # Asked no more, and in no figure or export; what was said of it stays stored.
     Column("withdrawn_at", Float),
     _link("replaces", "comparison", nullable=True),  # the version before an owner's edit
+    # The newest judgment that an owner has seen when keeping what was skipped or reported.
+    Column("reviewed_until", Key),
     # A practice pair: its gold answer is explained to whoever begins; in no figure or export.
     Column("explanation", Text),
+    Column("explained_left", String(1)),  # a or b: the response that the explanation calls A
     # Drawn at random to be asked of several people: what agreement is measured on.
     Column("agreement", Boolean, nullable=False, default=False, server_default=false()),
     _link("panel", "panel", nullable=True),
@@ -157,6 +160,8 @@ OPEN = text("comparison.slots > 0")
 REOPENED = text("comparison.reopened")
 IS_GOLD = text("comparison.gold IS NOT NULL")
 LEASED = text("assignment.state = 'leased'")
+# In no figure or export: withdrawn, or for practice.
+OUT = text("comparison.withdrawn_at IS NOT NULL OR comparison.explanation IS NOT NULL")
 
 
 def _partial(name: str, first: Column[Any], second: Column[Any], condition: str) -> None:
@@ -169,8 +174,10 @@ for _name, _condition in (
     ("ix_comparison_open", "slots > 0"),
     ("ix_comparison_reopened", "reopened"),
     ("ix_comparison_gold", "gold IS NOT NULL"),
+    ("ix_comparison_out", "withdrawn_at IS NOT NULL OR explanation IS NOT NULL"),
 ):
     _partial(_name, comparison.c.queue_position, comparison.c.id, _condition)
+_partial("ix_comparison_replaces", comparison.c.replaces, comparison.c.id, "replaces IS NOT NULL")
 
 annotator = Table(
     "annotator",
@@ -189,6 +196,7 @@ annotator = Table(
     # Held by a rule until an owner decides; `stop_reason` says which and why.
     Column("stopped_at", Float),
     Column("stop_reason", Text, nullable=False, default="", server_default=""),
+    Column("resumed_at", Float),  # judgments from before are no reason to stop again
     Column("guideline_seen", Integer, nullable=False, default=0, server_default="0"),  # version
     Column("consented_at", Float),
     Column("searched_to", Key, nullable=False, default=0, server_default="0"),  # a comparison's id
@@ -252,6 +260,8 @@ assignment = Table(
 _leased = "state = 'leased'"
 _partial("ix_assignment_leased", assignment.c.leased_until, assignment.c.id, _leased)
 _partial("ix_assignment_held", assignment.c.annotator, assignment.c.id, _leased)
+_expired = "state = 'expired'"
+_partial("ix_assignment_expired", assignment.c.annotator, assignment.c.id, _expired)
 Index("ix_assignment_comparison", assignment.c.comparison)
 
 ranking = Table(
@@ -302,6 +312,8 @@ judgment = Table(
 Index("ix_judgment_comparison", judgment.c.comparison)
 Index("ix_judgment_assignment", judgment.c.assignment)
 Index("ix_judgment_annotator", judgment.c.annotator, judgment.c.id)
+PROBLEM = "answer = 'skip' OR report <> ''"  # what an owner is asked to look at
+_partial("ix_judgment_problem", judgment.c.id, judgment.c.comparison, PROBLEM)
 
 rendering = Table(
     "rendering",

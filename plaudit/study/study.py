@@ -18,18 +18,35 @@ from typing import Any
 
 from sqlalchemy import Connection, case, exists, func, insert, select, update
 
-from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings
+from plaudit.config import AddConfig, ExportConfig, Pairing, StudySettings, known_names
 from plaudit.data import read
 from plaudit.data.readers.reader import response_messages
 from plaudit.errors import DataError, UsageError
+from plaudit.rendering.worker import Shown
 from plaudit.study import schema as s
 from plaudit.study.accounts import audit
+from plaudit.study.answers import Conflict
+from plaudit.study.backup import backup, copy
 from plaudit.study.database import Database, open_database
 from plaudit.study.export import export
 from plaudit.study.export_files import Exported
-from plaudit.study.ingest import Added, Question, add_batch, batches, questions
+from plaudit.study.images import with_images
+from plaudit.study.ingest import (
+    Added,
+    Question,
+    add_batch,
+    authors,
+    batches,
+    questions,
+    storable,
+)
+from plaudit.study.masking import forget
+from plaudit.study.model_results import ModelResults, model_results
+from plaudit.study.privacy import is_name
+from plaudit.study.renderings import Renderings
 from plaudit.study.restore import restore
-from plaudit.types import Comparison, Judgment, Origin, Slate, Source, as_messages
+from plaudit.study.stored_rows import PRESENT
+from plaudit.types import Comparison, Judgment, Messages, Origin, Slate, Source, as_messages
 
 Progress = Callable[[int, int], None]
 
@@ -54,6 +71,7 @@ class Study:
         _refuse_unknown(settings)
         first = StudySettings(**settings)
         self.database: Database = open_database(self.where, create)
+        self.renderings = Renderings(self.database)
         self.database.transact(lambda db: _begin(db, first))
         if settings:
             self.change(**settings)
@@ -73,6 +91,7 @@ class Study:
 
     def close(self) -> None:
         """Close the connections; what was acknowledged is on disk already."""
+        self.renderings.close()
         self.database.close()
 
     # ------------------------------------------------------------------------- settings
@@ -82,23 +101,40 @@ class Study:
         with self.database.read() as db:
             return settings_of(db)
 
-    def change(self, actor: str = "command line", **changes: Any) -> StudySettings:
-        """Change settings; raises UsageError on what cannot be used."""
-        known = {field.name for field in fields(StudySettings)}
-        if unknown := set(changes) - known:
-            raise UsageError(f"no setting {unknown.pop()!r}; known: {', '.join(sorted(known))}")
-        return self.database.transact(lambda db: _change(db, actor, changes))
+    def change(
+        self,
+        actor: str = "command line",
+        *,
+        seen: Mapping[str, Any] | None = None,
+        **changes: Any,
+    ) -> StudySettings:
+        """Change settings; `seen` are the values that the change was made in view of.
+
+        Raises UsageError on what cannot be used, Conflict when a setting is not what was seen.
+        """
+        _refuse_unknown(changes)
+        return self.database.transact(lambda db: _change(db, actor, changes, seen or {}))
 
     def guideline(self) -> tuple[int, str]:
         """The version and Markdown of the guideline in force; version 0 is none."""
         with self.database.read() as db:
             return guideline_of(db)
 
-    def write_guideline(self, markdown: str, actor: str = "command line") -> int:
-        """A new version of the guideline, unless nothing changed; returns its number."""
+    def write_guideline(
+        self, markdown: str, actor: str = "command line", seen: int | None = None
+    ) -> int:
+        """A new version of the guideline, unless nothing changed; returns its number.
+
+        Raises Conflict when `seen`, the version that it was written in view of, is not in force.
+        """
         with self.database.write() as db:
             _lock(db)
             version, before = guideline_of(db)
+            if seen is not None and seen != version and markdown.strip() != before.strip():
+                raise Conflict(
+                    f"version {version} was written meanwhile; copy your text, reload the page "
+                    "and put both together"
+                )
             if markdown.strip() != before.strip():
                 version += 1
                 db.execute(insert(s.guideline).values(version=version, markdown=markdown))
@@ -122,26 +158,53 @@ class Study:
         place of the error stays added.
         """
         config = config or AddConfig(**settings)
-        reading = read(str(data), **config.reading())
         added = Added()
+        config, added.names = self._surveyed(str(data), config)
+        reading = read(str(data), **config.reading())
         if reading.format == "study":
             restore(
                 self.database, reading, str(data), self.settings.overlap, added, progress, actor
             )
         else:
             overlap = self.settings.overlap if config.overlap is None else config.overlap
-            for batch in batches(questions(reading, config, added)):
+            slates = with_images(reading, data, added)
+            for batch in batches(questions(slates, config, added)):
                 self._add(batch, config, overlap, added)
                 if progress is not None:
                     progress(added.rows, added.rows)
+            self.renderings.finish()
         if reading.bad:
             added.drop("unreadable", reading.bad)
-            added.problems += [str(problem) for problem in reading.problems[:3]]
+            added.rows += reading.bad
+        added.problems = [str(p) for p in (*reading.problems, *added.problems)][:3]
         added.format = reading.format
-        counts = {"comparisons": added.comparisons, "known": added.known, "labels": added.labels}
-        with self.database.write() as db:
-            audit(db, actor, "add", **counts)
+        counts = {name: getattr(added, name) for name in ("comparisons", "known", "labels")}
+        if added.replaced:
+            counts["replaced"] = added.replaced
+        self.note("add", actor, **counts)
+        if added.replaced:
+            forget(self.database)
         return added
+
+    def _surveyed(self, data: str, config: AddConfig) -> tuple[AddConfig, tuple[str, ...]]:
+        """What must be known of all rows before the first is added.
+
+        That is the columns to keep, by their own names, and the names of models to be masked.
+        """
+        if not config.keep and "models" not in config.mask:
+            return config, ()
+        if data == "-":
+            raise UsageError("--keep and --mask models read the data twice; save it to a file")
+        columns: set[str] = set()
+        names: set[str] = set()
+        for slate in read(data, **config.reading()):
+            columns |= slate.columns.keys()
+            names |= {one.model for who in slate.origins for one in authors((who,))}
+        with self.database.read() as db:
+            names |= {*db.scalars(select(s.origin.c.model).distinct())}
+        keep = known_names("--keep", config.keep, columns, "column")
+        known = {part for name in names for part in (name, storable(name)) if is_name(part)}
+        return replace(config, keep=keep), tuple(sorted(known))
 
     def compare(
         self,
@@ -166,7 +229,8 @@ class Study:
             group: prompts of one group stay on one side of a split.
             columns: other facts, exported with the comparison.
             pairing: which pairs of K responses: all, ring or one.
-            overlap: people to ask; the study's setting when None.
+            overlap: people to ask; when None the study's setting, and of a share of the
+                comparisons drawn at random its `agreement_overlap`.
             in_order: ask before what is asked in random order.
         """
         if models and len(models) != len(responses):
@@ -185,13 +249,21 @@ class Study:
         if not batch:
             raise DataError(f"nothing to compare: {', '.join(added.dropped)}")
         self._add(batch, config, self.settings.overlap if overlap is None else overlap, added)
+        self.renderings.finish()
         return [question.hash for question in batch]
+
+    def note(self, verb: str, actor: str = "command line", **details: Any) -> None:
+        """Add a line to the audit."""
+        with self.database.write() as db:
+            audit(db, actor, verb, **details)
 
     def _add(
         self, batch: Sequence[Question], config: AddConfig, overlap: int, added: Added
     ) -> None:
         transact, seen = self.database.transact, added.seen
         added.merge(transact(lambda db: add_batch(db, batch, config, overlap, seen)))
+        texts = (text for q in batch for text in (q.prompt, q.a, q.b))
+        self.renderings.begin(texts, self.settings.prompt_format)
 
     # -------------------------------------------------------------------------- reading
 
@@ -199,9 +271,14 @@ class Study:
         """Every comparison, in canonical orientation."""
         c = s.comparison_text.c
         query = select(c.prompt_messages, c.a_messages, c.b_messages).order_by(c.id)
+        query = query.join(s.comparison, s.comparison.c.id == c.id).where(PRESENT)
         with self.database.read() as db:
             for prompt, a, b in db.execution_options(yield_per=1000).execute(query):
                 yield Comparison(as_messages(prompt), as_messages(a), as_messages(b))
+
+    def shown(self, texts: Sequence[Messages]) -> list[Shown]:
+        """[{"role", "html"}] of each message of each text, as annotators see it."""
+        return self.renderings.shown(texts, self.settings.prompt_format)
 
     def judgments(self) -> Iterator[Judgment]:
         """Every judgment that counts, retests apart: neither superseded nor withdrawn."""
@@ -235,6 +312,19 @@ class Study:
                 "judgments": db.scalar(judgments) or 0,
                 "remaining": progress.remaining,
             }
+
+    def model_results(self) -> ModelResults:
+        """Which model's responses people prefer: win rates and scores with intervals."""
+        with self.database.read() as db:
+            return model_results(db)
+
+    def backup(self, file: str | Path) -> dict[str, int]:
+        """Write the whole study into one SQLite file; see `plaudit.study.backup`."""
+        return backup(self.database, str(file))
+
+    def copy_to(self, where: str | Path) -> dict[str, int]:
+        """Copy the whole study into an empty store; see `plaudit.study.backup`."""
+        return copy(self.database, str(where))
 
     def export(
         self,
@@ -273,9 +363,18 @@ def _lock(db: Connection) -> None:
     db.execute(select(s.study.c.id).with_for_update())
 
 
-def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySettings:
+def _change(
+    db: Connection, actor: str, changes: Mapping[str, Any], seen: Mapping[str, Any]
+) -> StudySettings:
     _lock(db)
     before = settings_of(db)
+    for name, value in seen.items():
+        found = getattr(before, name)
+        if found not in (value, changes[name]):
+            raise Conflict(
+                f"{name.replace('_', ' ')} was changed meanwhile, from {value!r} to {found!r}; "
+                "reload the page and change it again"
+            )
     after = replace(before, **changes)
     if after == before:
         return before
@@ -283,12 +382,15 @@ def _change(db: Connection, actor: str, changes: Mapping[str, Any]) -> StudySett
     if after.overlap != before.overlap:
         c = s.comparison
         step = after.overlap - before.overlap
-        # Comparisons that were given an overlap of their own keep it.
+        # Comparisons that were given an overlap of their own keep it, and those drawn at random
+        # for agreement too: a new share or overlap of these is for what is added from now on.
         same = update(c).where(c.c.overlap == before.overlap, ~c.c.agreement)
         slots = case((c.c.gold.is_(None), c.c.slots + step), else_=c.c.slots)
         db.execute(same.values(overlap=after.overlap, slots=slots))
         db.execute(update(s.annotator).values(searched_to=0))  # what they had seen is open again
-    audit(db, actor, "change settings", **{k: asdict(after)[k] for k in changes})
+    old, new = asdict(before), asdict(after)
+    changed = {name: [old[name], new[name]] for name in changes if old[name] != new[name]}
+    audit(db, actor, "change settings", **changed)
     return after
 
 

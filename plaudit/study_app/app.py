@@ -21,11 +21,10 @@ from sqlalchemy import select
 
 from plaudit.config import CollectConfig
 from plaudit.study import schema as s
-from plaudit.study.quality import OverviewUpdater
+from plaudit.study.overview import OverviewUpdater
 from plaudit.study.study import Study
 from plaudit.study_app.context import AppState, Limits, RenewedCookie, admit, state_of
-from plaudit.study_app.pages import account, join, judge, owner, setup, sign_in
-from plaudit.study_app.rendering import render_markdown
+from plaudit.study_app.pages import account, join, judge, owner, sign_in
 from plaudit.web.door import Door
 from plaudit.web.errors import LastResort, add_error_handlers
 from plaudit.web.headers import SecurityHeaders, UnderPath
@@ -46,7 +45,7 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
         config,
         tokens,
         OverviewUpdater(study.database),
-        _templates(),
+        _templates(study),
         Limits.usual(),
         vote_limit=RateLimit(600, 60),
     )
@@ -69,7 +68,7 @@ def create_app(study: Study, config: CollectConfig | None = None) -> FastAPI:
     app.add_middleware(SecurityHeaders)
     app.add_middleware(UnderPath, root=config.root_path)
     app.mount("/static", _Static(directory=STATIC), name="static")
-    for module in (sign_in, join, account, judge, owner, setup):
+    for module in (sign_in, join, account, judge, owner):
         app.include_router(module.router)
     add_error_handlers(app, _error_page)
     return app
@@ -88,7 +87,7 @@ class _Static(StaticFiles):
         return response
 
 
-def _templates() -> Environment:
+def _templates(study: Study) -> Environment:
     environment = Environment(
         loader=PackageLoader("plaudit.study_app"),
         autoescape=select_autoescape(),
@@ -97,11 +96,11 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "markdown": render_markdown,
-        "percent": lambda value: "–" if value != value else f"{value:.0%}",
+        "markdown": study.renderings.markdown,
+        "percent": lambda value: "–" if value != value else f"{100 * value:.0f} %",
         "number": lambda value: f"{value:,}",
         "date": lambda at: datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "ago": lambda at: f"{max(0.0, time.time() - at):.0f} s ago",
     }
-    environment.globals["pages"] = owner.PAGES
+    environment.globals["sections"] = owner.SECTIONS
     return environment

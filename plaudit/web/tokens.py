@@ -60,12 +60,15 @@ class SessionTokens:
     def _derived(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), "sha256").hexdigest()
 
-    def refuse_forged(self, request: Request, token: str) -> None:
-        """Raise 403 for a request that changes something and was not made by our own pages."""
+    def refuse_forged(self, request: Request, token: str, field: str = "") -> None:
+        """Raise 403 for a request that changes something and was not made by our own pages.
+
+        A plain form has its token in a field.
+        """
         if request.method in ("GET", "HEAD"):
             return
         _refuse_other_sites(request)
-        given = request.headers.get("x-csrf-token", "")
+        given = request.headers.get("x-csrf-token", "") or field
         if not hmac.compare_digest(self.csrf(token).encode(), given.encode()):
             raise HTTPException(403, TOO_OLD)
 

@@ -152,7 +152,7 @@ def test_a_row_is_detected_and_read(tmp_path, name, row, p):
 
 
 def test_every_reader_has_a_sample():
-    apart = {"candidates", "helpsteer2-ratings"}
+    apart = {"candidates", "helpsteer2-ratings", "votes"}
     assert {name for name, _, _ in SAMPLES} | apart == set(READERS)
 
 
@@ -221,7 +221,7 @@ def test_an_unknown_layout_prints_the_columns_and_the_flag(tmp_path):
 
 def test_formats_and_columns_are_checked(tmp_path):
     path = write(tmp_path / "d.jsonl", [{"prompt": "q"}])
-    with pytest.raises(UsageError, match="--format 'x' is not one of study, rewardbench2"):
+    with pytest.raises(UsageError, match="--format 'x' is not one of study, votes, rewardbench2"):
         read(path, format="x")
     with pytest.raises(UsageError, match="'answer' is not one of prompt, system"):
         read(path, columns="answer=x")

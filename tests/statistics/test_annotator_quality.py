@@ -5,22 +5,21 @@ from itertools import groupby, product
 
 import numpy as np
 import pytest
-from scipy.optimize import minimize_scalar
 from scipy.stats import binomtest
 
 from plaudit.statistics.annotator_quality import (
     Retests,
     below_floor,
     consistency,
+    fast_share,
     gold_accuracy,
     gold_passed,
     left_bias,
-    length_bias,
     longest_runs,
+    prefers_longer,
     run_chance,
-    too_fast,
 )
-from plaudit.statistics.bradley_terry import log_loss, sigmoid
+from plaudit.statistics.bradley_terry import sigmoid
 from plaudit.statistics.intervals import wilson
 from plaudit.statistics.votes import Votes
 from tests.statistics.test_agreement import some_votes, swapped
@@ -59,20 +58,19 @@ def test_left_bias_is_exact_and_finds_who_likes_the_left():
     assert np.isnan(found[3].value)
 
 
-def test_length_bias_is_the_ridge_logistic_and_shrinks_to_the_pool():
+def test_the_share_for_the_longer_response_is_counted_by_hand():
     votes = habits()
-    found = length_bias(votes)
+    found = prefers_longer(votes)
     mine = votes.annotator == 2
-    x, chosen = votes.log_length[mine], votes.value[mine] > 0
-
-    def objective(slope):
-        return log_loss(slope * x, chosen).sum() + 2 * (slope - found.pool) ** 2
-
-    assert found.coefficient[2] == pytest.approx(minimize_scalar(objective).x, abs=1e-5)
-    assert found.coefficient[2] > found.pool > found.coefficient[0]
-    assert (found.coefficient[3], found.std[3]) == (found.pool, 0.5)
+    chosen = int(((votes.value > 0) == (votes.log_length > 0))[mine].sum())
+    assert found[2] == wilson(chosen, 400)
+    assert found[2].low > 0.6
+    assert found[0].low < 0.5 < found[0].high
+    assert np.isnan(found[3].value)
+    flat = replace(votes, log_length=np.zeros(len(votes.log_length)))
+    assert prefers_longer(flat)[2].n == 0
     with pytest.raises(ValueError, match=r"needs votes\.log_length"):
-        length_bias(replace(votes, log_length=None))
+        prefers_longer(replace(votes, log_length=None))
 
 
 def test_retests_by_hand():
@@ -111,10 +109,12 @@ def test_swapping_a_and_b_changes_no_fact():
     other = swapped(votes, np.arange(votes.items) % 2 == 0)
     assert left_bias(votes) == left_bias(other)
     assert longest_runs(votes) == longest_runs(other)
-    assert np.allclose(length_bias(votes).coefficient, length_bias(other).coefficient)
+    assert prefers_longer(votes) == prefers_longer(other)
 
 
-def test_too_fast_is_faster_than_reading_at_the_median():
+def test_the_share_of_votes_faster_than_reading_is_counted_by_hand():
     annotator = np.array([0, 0, 0, 1, 1, 1])
     seconds = np.array([2.0, 3.0, 60.0, 20.0, 30.0, np.nan])  # 50 words take ten
-    assert too_fast(annotator, seconds, np.full(6, 50.0), 3).tolist() == [True, False, False]
+    found = fast_share(annotator, seconds, np.full(6, 50.0), 3)
+    assert found[:2] == [wilson(2, 3), wilson(0, 2)]
+    assert found[2].n == 0

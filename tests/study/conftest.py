@@ -9,10 +9,11 @@ import time
 import uuid
 
 import pytest
+from sqlalchemy import select, update
 
 from plaudit.config import CollectConfig
-from plaudit.study import Study
-from plaudit.study.accounts import invite, join
+from plaudit.study import Study, schema
+from plaudit.study.accounts import Person, invite, join
 from plaudit.study.answers import Answer, vote
 from plaudit.study.assignment import assign
 
@@ -45,13 +46,13 @@ def where(request, tmp_path):
 
 @pytest.fixture
 def study(where):
-    with Study(where(), gold_rate=0, retest_rate=0) as store:
+    with Study(where(), gold_rate=0, agreement_share=0, retest_rate=0) as store:
         yield store
 
 
 @pytest.fixture
 def sqlite_study(tmp_path):
-    with Study(tmp_path / "study.db", gold_rate=0, retest_rate=0) as store:
+    with Study(tmp_path / "study.db", gold_rate=0, agreement_share=0, retest_rate=0) as store:
         yield store
 
 
@@ -62,6 +63,14 @@ def person(study, role="annotator"):
         return join(db, invite(db, role, "test"))[0]
 
     return study.database.transact(work)
+
+
+def people(study, role="annotator"):
+    """Everybody with this role."""
+    a = schema.annotator.c
+    query = select(a.id, a.pseudonym, a.role, a.preferences).where(a.role == role).order_by(a.id)
+    with study.database.read() as db:
+        return [Person(*row) for row in db.execute(query)]
 
 
 def fill(study, count=10, **details):
@@ -78,6 +87,13 @@ def given(study, who, count=1):
     return study.database.transact(lambda db: assign(db, who, study.settings, count))
 
 
+def issued_earlier(study, who, seconds=3600):
+    """What the person holds was given to them so long ago: times are never longer than that."""
+    a = schema.assignment
+    mine = update(a).where(a.c.annotator == who.id, a.c.state == "leased")
+    study.database.transact(lambda db: db.execute(mine.values(issued_at=a.c.issued_at - seconds)))
+
+
 def judge(study, who, answer="left", count=1, **details):
     """Judge up to `count` comparisons one after another; returns the judgments' numbers."""
     numbers = []
@@ -86,6 +102,8 @@ def judge(study, who, answer="left", count=1, **details):
         if not items:
             break
         said = answer(items[0]) if callable(answer) else answer
+        if "active_ms" in details:
+            issued_earlier(study, who)
         response = Answer(key=uuid.uuid4().hex, answer=said, **details)
         token = items[0].token
         numbers.append(study.database.transact(lambda db, t=token, r=response: vote(db, who, t, r)))
@@ -172,6 +190,9 @@ def chromium():
 
 def ready(page):
     """Wait for a comparison on the screen, beyond the guard against a double press."""
+    page.wait_for_selector("#left .message, #guideline[open]")
+    if page.query_selector("#guideline[open]"):
+        page.click("#guideline-read")
     page.wait_for_selector("#left .message")
     page.wait_for_timeout(300)
 

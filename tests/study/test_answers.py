@@ -7,9 +7,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from plaudit.config import StudySettings
 from plaudit.errors import DataError
 from plaudit.study import schema
-from plaudit.study.answers import Answer, Conflict, edit, recent, resolve, undo, vote
+from plaudit.study.answers import (
+    Answer,
+    Conflict,
+    edit,
+    recent,
+    resolve,
+    taken_back,
+    undo,
+    vote,
+)
 from plaudit.study.assignment import assign
 from tests.study import conftest
 from tests.study.conftest import fill, judge, person, prefers_good
@@ -162,7 +172,13 @@ def test_slots_are_always_the_overlap_less_leases_and_votes(tmp_path_factory, st
     from plaudit.study import Study
     from tests.study.test_assignment import run_out
 
-    study = Study(tmp_path_factory.mktemp("s") / "s.db", overlap=2, gold_rate=0, retest_rate=0)
+    study = Study(
+        tmp_path_factory.mktemp("s") / "s.db",
+        overlap=2,
+        gold_rate=0,
+        agreement_share=0,
+        retest_rate=0,
+    )
     fill(study, 3)
     people = [person(study) for _ in range(3)]
     for who, step in steps:
@@ -204,3 +220,138 @@ def check_slots(study):
         )
         pairs = db.execute(standing).all()
     assert len(pairs) == len(set(pairs))
+
+
+def vote_on(study, who, **details):
+    """Answers what the person holds first; returns the token and the judgment's number."""
+    (item,) = conftest.given(study, who)
+    answer = Answer(**{"key": key(), "answer": "left", **details})
+    return item.token, study.database.transact(lambda db: vote(db, who, item.token, answer))
+
+
+def test_a_key_is_a_persons_own(study, rows):
+    """Nobody can take or learn of a key of another person, or of an import."""
+    fill(study, 6)
+    same, (first, second) = key(), (person(study), person(study))
+    for who in (first, second):
+        vote_on(study, who, key=same)
+    labelled = {"prompt": "P", "response_a": "yes", "response_b": "no", "label": "a"}
+    study.add(rows([labelled]))
+    imported = rows_of(study)[-1]["key"]
+    study.add(rows([{**labelled, "prompt": "another"}]))
+    taken = [row["key"] for row in rows_of(study) if row["kind"] == "imported"]
+    assert imported in taken
+    for known in taken:
+        assert vote_on(study, first, key=known)[1]  # is an answer of its own
+    assert len({row["key"] for row in rows_of(study)}) == len(rows_of(study))
+
+
+def test_a_key_of_before_keys_were_a_persons_own_is_still_known(study):
+    fill(study, 1)
+    who, old = person(study), key()
+    (item,) = conftest.given(study, who)
+    judge(study, who)
+    (row,) = rows_of(study)
+    j = schema.judgment
+    fields = {name: row[name] for name in ("comparison", "annotator", "assignment", "kind", "left")}
+    again = {**fields, "key": old, "answer": "a", "supersedes": row["id"]}
+    number = study.database.transact(
+        lambda db: db.execute(j.insert().values(**again).returning(j.c.id)).scalar_one()
+    )
+    answer = Answer(key=old, answer="left")
+    assert study.database.transact(lambda db: vote(db, who, item.token, answer)) == number
+
+
+def test_one_key_for_two_comparisons_loses_no_answer(study):
+    fill(study, 2)
+    who, same = person(study), key()
+    vote_on(study, who, key=same)
+    with pytest.raises(Conflict, match="another comparison"):
+        vote_on(study, who, key=same)
+    vote_on(study, who)
+    assert len(list(study.judgments())) == 2
+
+
+def test_times_are_no_longer_than_the_comparison_has_been_out(study):
+    fill(study, 2)
+    who = person(study)
+    vote_on(study, who, active_ms=4000, wall_ms=9000, first_input_ms=3000)
+    conftest.given(study, who)
+    conftest.issued_earlier(study, who, 10)
+    vote_on(study, who, active_ms=4000, wall_ms=3500, first_input_ms=100)
+    quick, slow = rows_of(study)
+    assert max(quick["active_ms"], quick["wall_ms"], quick["first_input_ms"]) < 3000
+    assert (slow["active_ms"], slow["wall_ms"], slow["first_input_ms"]) == (3500, 3500, 100)
+
+
+def test_an_answer_has_at_most_fifty_versions_and_is_never_lost_in_between(study):
+    fill(study, 1)
+    who = person(study)
+    judge(study, who)
+    for _ in range(24):
+        study.database.transact(lambda db: undo(db, who, key(), 60))
+        judge(study, who, "right")
+    with pytest.raises(Conflict, match="at most 50 times"):
+        study.database.transact(lambda db: undo(db, who, key(), 60))
+    with study.database.read() as db:
+        (mine,) = recent(db, who)
+    with pytest.raises(Conflict, match="at most 50 times"):
+        study.database.transact(
+            lambda db: edit(db, who, mine.number, Answer(key=key(), answer="tie"))
+        )
+    assert len(rows_of(study)) == 49
+    assert len(list(study.judgments())) == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"reasons": ("x" * 61,)}, "at most 60 characters; found 61"),
+        ({"criteria": {"funny": "left"}}, "no criterion 'funny'; this study asks: helpful"),
+    ],
+)
+def test_what_the_study_does_not_ask_is_refused(values, message):
+    asked = StudySettings(criteria=("helpful",), reasons=("y" * 100,))
+    fits = Answer(key=key(), answer="left", reasons=("y" * 100,), criteria={"helpful": "tie"})
+    assert fits.check(asked) is fits
+    with pytest.raises(DataError, match=message):
+        Answer(**{"key": key(), "answer": "left", **values}).check(asked)
+
+
+def test_criteria_are_stored_by_response_and_shown_by_side(study):
+    fill(study, 12)
+    study.change(criteria=("helpful", "harmless"))
+    who = person(study)
+    good = []
+    for _ in range(12):
+        (item,) = conftest.given(study, who)
+        said = {"helpful": prefers_good(item), "harmless": "tie"}
+        good.append(prefers_good(item))
+        vote_on(study, who, criteria=said)
+    with study.database.read() as db:
+        shown = recent(db, who)
+    assert [mine.criteria["helpful"] for mine in shown] == good[::-1][:10]
+    for comparison, row in zip(study.comparisons(), rows_of(study), strict=True):
+        assert row["criteria"]["harmless"] == {"answer": "tie"}
+        chosen = row["criteria"]["helpful"]["answer"]
+        with study.database.read() as db:
+            pair = study_pair(db, row["comparison"])
+        assert pair[chosen].startswith("good"), comparison
+
+
+def study_pair(db, comparison):
+    c = schema.comparison_text.c
+    row = db.execute(select(c.a_messages, c.b_messages).where(c.id == comparison)).one()
+    return {"a": row.a_messages[0]["content"], "b": row.b_messages[0]["content"]}
+
+
+def test_what_is_taken_back_can_be_shown_again(study):
+    fill(study, 1)
+    who = person(study)
+    said = {"strength": 2, "reasons": ("clearer",), "rationale": "A is", "report": "odd"}
+    token, _ = vote_on(study, who, **said)
+    study.database.transact(lambda db: undo(db, who, key(), 60))
+    with study.database.read() as db:
+        back = taken_back(db, token)
+    assert (back.answer, back.strength, back.reasons) == ("left", 2, ["clearer"])
+    assert (back.rationale, back.report, back.version) == ("A is", "odd", 2)

@@ -171,3 +171,50 @@ def test_retests_swap_the_sides_of_ones_own_votes(study, count):
     for row in retests:
         assert row.left != votes[row.comparison].left
         assert row.answer != votes[row.comparison].answer  # always left: never the same response
+
+
+def test_lapsed_leases_of_every_kind_come_back_together_and_in_order(study, rows):
+    """Gold is not told by what returns when a person has let everything run out."""
+    fill(study, 30)
+    gold = {"response_a": "yes", "response_b": "no", "label": "a"}
+    study.add(rows([{"prompt": f"Gold {n}", **gold} for n in range(30)]), labels="gold")
+    study.change(gold_rate=0.5)
+    who, other = person(study), person(study)
+    for _ in range(8):
+        held = [item.token for item in given(study, who, 3)]
+        run_out(study)
+        given(study, other, 0)  # another person's request finds them lapsed
+        assert [item.token for item in given(study, who, 3)] == held
+        judge(study, who)
+
+
+def test_gold_never_comes_back_alone(study, rows):
+    fill(study, 2)
+    gold = {"response_a": "yes", "response_b": "no", "label": "a"}
+    study.add(rows([{"prompt": f"Gold {n}", **gold} for n in range(9)]), labels="gold")
+    study.change(gold_rate=0.5)
+    first, second = person(study), person(study)
+    while len(held := given(study, first, 3)) < 3 or not any(
+        "Gold" in item.prompt[0].content for item in held
+    ):
+        first = person(study)
+        run_out(study)
+    run_out(study)
+    study.change(gold_rate=0)
+    while judge(study, second):  # takes all that is open
+        pass
+    assert given(study, first, 3) == []
+
+
+def test_what_was_withdrawn_is_held_no_longer(study):
+    fill(study, 4)
+    who = person(study)
+    held = given(study, who, 3)
+    c, a = schema.comparison, schema.assignment
+    gone = select(a.c.comparison).where(a.c.token == held[0].token).scalar_subquery()
+    study.database.transact(
+        lambda db: db.execute(update(c).where(c.c.id == gone).values(withdrawn_at=1.0, slots=0))
+    )
+    now = given(study, who, 3)
+    assert [item.token for item in now[:2]] == [item.token for item in held[1:]]
+    assert len(now) == 3

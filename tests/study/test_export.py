@@ -39,7 +39,7 @@ def judged(study):
 def test_pairs_carry_votes_and_are_read_back_as_they_are(judged, tmp_path):
     done = judged.export(tmp_path / "out", aggregate="vote_share")
     found = lines(tmp_path / "out" / "train.jsonl")
-    assert done.files == {"train.jsonl": len(found)}
+    assert done.files == {"train.jsonl": len(found), "models.json": 1}
     assert sum(done.dropped.values()) + len(found) == 12
     assert done.dropped == {"both_bad": 1, "skip": 1}
     strict = [row for row in found if row["votes_a"] + row["votes_b"] == 2]
@@ -81,7 +81,7 @@ def test_a_data_set_folder_loads_as_the_hub_lays_it_out(judged, tmp_path):
     card = (tmp_path / "out" / "README.md").read_text()
     assert done.sha256 in card
     total = 0
-    for name in done.files:
+    for name in set(done.files) - {"models.json"}:
         table = parquet.read_table(tmp_path / "out" / name)
         assert {"prompt", "response_a", "response_b", "p"} <= set(table.column_names)
         total += table.num_rows
@@ -144,7 +144,7 @@ def test_an_export_leaves_no_file_of_the_last_one_and_no_one_elses_is_touched(ju
     assert (out / "ties.jsonl").is_file()
     judged.export(out, format="raw")
     assert {path.name for path in out.iterdir()} == {
-        *("mine.txt", "README.md", "raw.jsonl", "study.json", "manifest.json")
+        *("mine.txt", "README.md", "raw.jsonl", "study.json", "manifest.json", "models.json")
     }
     assert (out / "README.md").read_text() == "mine too"
 
@@ -156,7 +156,7 @@ def test_columns_of_the_data_never_overrule_what_people_said(study, tmp_path, ro
     (found,) = lines(tmp_path / "out" / "train.jsonl")
     won = "a" if found["response_a"][0]["content"] == "one" else "b"
     assert (found["p"] > 0.5) == (won == "a")
-    assert (found["column_p"], found["column_label"], found["topic"]) == (0.1, "b", "x")
+    assert found["columns"] == {"p": 0.1, "votes_a": 9, "label": "b", "topic": "x"}
 
 
 def test_a_resolution_outweighs_the_votes(study, tmp_path):
@@ -201,8 +201,8 @@ def test_an_annotator_can_be_left_out(judged, tmp_path):
 def test_an_unknown_model_is_refused_with_the_known_ones(study, tmp_path):
     with pytest.raises(UsageError, match="vote_share"):
         study.export(tmp_path / "out", aggregate="oracle")
-    with pytest.raises(UsageError, match="pairs, trl, raw or dataset"):
-        ExportConfig(format="csv")
+    with pytest.raises(UsageError, match="pairs, trl, raw, dataset or csv"):
+        ExportConfig(format="xml")
 
 
 def test_equal_data_gives_an_equal_hash_in_any_order(where, rows, tmp_path):
@@ -237,7 +237,9 @@ ANSWERS = st.sampled_from(["left", "right", "tie", "both_bad", "skip"])
 )
 def test_a_raw_export_added_to_a_new_study_gives_an_equal_one(tmp_path_factory, texts, answers):
     folder = tmp_path_factory.mktemp("raw")
-    with Study(folder / "one.db", overlap=3, gold_rate=0, question="Which?") as study:
+    with Study(
+        folder / "one.db", overlap=3, gold_rate=0, agreement_share=0, question="Which?"
+    ) as study:
         study.write_guideline("Be fair.")
         for prompt, a, b in texts:
             if a != b and (a.strip() or b.strip()):
@@ -302,7 +304,7 @@ def test_no_name_or_address_is_in_any_export(study, tmp_path):
 
 
 def test_a_newer_raw_export_adds_what_has_changed_since(tmp_path):
-    with Study(tmp_path / "a.db", gold_rate=0, retest_rate=0) as first:
+    with Study(tmp_path / "a.db", gold_rate=0, agreement_share=0, retest_rate=0) as first:
         fill(first, 3)
         who = person(first)
         *_, last = judge(first, who, "left", 3)

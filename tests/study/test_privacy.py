@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from plaudit.study.privacy import MODELS, PII, find, mask
+from plaudit.study.privacy import MODELS, PII, find, mask, model_names
 from plaudit.types import Message
 
 
@@ -25,6 +25,8 @@ def masked(text, patterns=PII):
         ("key sk-proj-abcdefghijklmnopqrstuv", "key"),
         ("AKIAIOSFODNN7EXAMPLE", "key"),
         ("ghp_" + "a" * 36, "key"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\nab-cd==\n-----END RSA PRIVATE KEY-----", "key"),
+        ("-----BEGIN PRIVATE KEY-----\n" + "A" * 64 + "\n" + "b" * 64, "key"),  # cut off
     ],
 )
 def test_what_has_a_form_is_found(text, kind):
@@ -60,8 +62,43 @@ def test_talk_about_models_is_left_alone():
     assert masked(text, MODELS) == text
 
 
+@pytest.mark.parametrize(
+    "text", ["I am an Alpaca farmer", "As Gemini season begins", "called Mistral winds"]
+)
+def test_what_only_begins_like_a_model_is_left_alone(text):
+    assert masked(text, MODELS) == text
+
+
+def test_a_key_ends_where_it_ends():
+    assert (
+        masked("-----BEGIN PRIVATE KEY-----\n" + "A" * 64 + "\nHello there") == "[key]\nHello there"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Ich bin Claude und helfe.", "Ich bin [model's name] und helfe."),
+        ("我是Claude。", "我是[model's name]。"),
+        ("**Claude**: hello", "**[model's name]**: hello"),
+        ("a Claude model", "a [model's name] model"),
+        ("from bot-v2!", "from [model's name]!"),
+        ("BOT V2 here", "[model's name] here"),
+        ("Llama 3 8B", "[model's name]"),
+        ("Я модель-К, привет", "Я [model's name], привет"),
+        ("Claude Monet painted an Alpaca farmer", None),
+        ("Bot v21 and Bot v2.1 and Claudette", None),
+        ("see answer 1 below", None),
+    ],
+)
+def test_names_of_models_are_found_whole(text, expected):
+    names = ("Bot v2", "claude", "alpaca", "meta-llama/Llama-3-8B", "answer_1", "модель-К")
+    assert masked(text, model_names(names)) == (expected or text)
+
+
 def test_a_long_text_without_an_address_takes_no_time():
     started = time.perf_counter()
-    for unit in ("a.", "1-", "a+", "sk-", "x@a."):
-        masked(unit * 20_000)
+    key = "-----BEGIN PRIVATE KEY-----"
+    for unit in ("a.", "1-", "a+", "sk-", "x@a.", "eyJabcdefghijk-", key, key + "\n", key + "a-"):
+        masked(unit * (40_000 // len(unit)))
     assert time.perf_counter() - started < 2

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select
 
 from plaudit.study import schema
+from tests.rendering.attacks import XSS
 from tests.study.conftest import (
     CHROMIUM,
     Server,
@@ -20,7 +21,6 @@ from tests.study.conftest import (
     press,
     ready,
 )
-from tests.study_app.test_rendering import XSS
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium: apt-get install chromium")
 # A guard against a key that waits for the server; benchmarks/RESULTS.md has what it takes.
@@ -70,7 +70,7 @@ def test_a_session_with_keys_only(server, open_page):
         press(page, good_key(page))
     settled(server.study, 20)
     page.wait_for_selector("#empty:not([hidden])")
-    assert "20 judged by you" in page.inner_text("#progress")
+    assert page.inner_text("#progress") == "20 today · 20 in all"
     for comparison, judgment in zip(
         server.study.comparisons(), server.study.judgments(), strict=False
     ):
@@ -128,14 +128,15 @@ def test_graded_mode_skip_note_and_report(server, open_page):
     assert page.get_attribute("#graded .level >> nth=0", "aria-pressed") == "true"
     press(page, "ArrowRight")
     page.click(".chip >> nth=0")
-    press(page, "n")
-    page.keyboard.type("because it is so")
-    press(page, "Enter")
     press(page, "r")
     page.click("#ask-chips .chip >> nth=0")
     page.click("#ask-ok")
     page.wait_for_timeout(200)
-    press(page, "Enter")
+    press(page, "n")
+    page.keyboard.type("because it is so")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("and so")
+    press(page, "Enter")  # sends what is chosen, from the note too
     settled(server.study, 1)
     press(page, "s")
     page.keyboard.press("Enter")
@@ -146,7 +147,7 @@ def test_graded_mode_skip_note_and_report(server, open_page):
         ).mappings()
     assert first["strength"] == 2
     assert first["reasons"] == ["more correct"]
-    assert first["rationale"] == "because it is so"
+    assert first["rationale"] == "because it is so\nand so"
     assert first["report"] == "harmful"
     assert (second["answer"], second["reasons"]) == ("skip", ["cannot judge this"])
 
@@ -161,12 +162,12 @@ def test_nothing_is_lost_when_the_connection_drops(server, open_page):
     page.context.set_offline(True)
     press(page, "ArrowRight")
     press(page, "ArrowDown")
-    page.wait_for_selector("#connection:not([hidden])")
-    assert "kept here" in page.inner_text("#connection")
+    page.wait_for_selector("#status[data-kind=kept]")
+    assert page.inner_text("#status") == "Kept on this device (2)"
     assert len(list(server.study.judgments())) == 1
     page.context.set_offline(False)
     settled(server.study, 3)
-    page.wait_for_selector("#connection", state="hidden")
+    page.wait_for_selector("#status[data-kind=saved]")
     # Answered by the server, but the answer is lost on the way: sent again, stored once.
     page.route("**/api/votes", lambda route: (route.fetch(), route.abort())[1], times=1)
     ready(page)

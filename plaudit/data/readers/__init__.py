@@ -22,11 +22,13 @@ from plaudit.data.readers import (
     trl,
     two_responses,
     ultrafeedback,
+    votes,
 )
 from plaudit.data.readers.reader import Reader as Reader
 
 READERS: dict[str, Reader] = {
     "study": Reader(study.recognises, study.read),
+    "votes": Reader(votes.recognises, votes.read, key=votes.key, together=votes.together),
     "rewardbench2": Reader(rewardbench.recognises_2, rewardbench.read_2),
     "rewardbench": Reader(rewardbench.recognises_1, rewardbench.read_1),
     "rm-bench": Reader(rm_bench.recognises, rm_bench.read),

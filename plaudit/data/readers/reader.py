@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from plaudit.data.columns import NOTHING as NOTHING
+from plaudit.data.columns import nested
 from plaudit.data.readers import messages
 from plaudit.data.readers.label_values import Label, Meaning, by_words
 from plaudit.data.readers.messages import json_value, prompt_once
 from plaudit.errors import DataError
-from plaudit.types import Message, Messages, Origin, Slate, Source
+from plaudit.types import Authors, Message, Messages, Origin, Slate, Source
 
 Row = Mapping[str, Any]
 PROMPTS = ("prompt", "question", "instruction", "query")
@@ -23,7 +25,8 @@ ORIGINS = [
     for name in ("model", "origin", "generator")
     for pair in ((f"{name}_a", f"{name}_b"), (f"chosen_{name}", f"rejected_{name}"))
 ]
-NOTHING: Mapping[str, Any] = {}
+ORIGIN_COLUMNS = {name for pair in ORIGINS for name in pair}
+MAPPED = ("response_a", "response_b")  # roles of --columns
 
 
 class Fields:
@@ -152,23 +155,35 @@ class Fields:
 
     def rest(self) -> Mapping[str, Any]:
         """The columns that nothing has read, as they are, for slices and groups."""
+        own = None if "columns" in self.roles else nested(self.row)
+        if own is not None:
+            self.roles["columns"] = "columns"
+            self.roles |= {name: "model" for name in ORIGIN_COLUMNS if self.row.get(name)}
         found = {
             name: value
             for name, value in self.row.items()
             if name not in self.roles and isinstance(value, (str, int, float, bool))
         }
+        for name, value in (own or NOTHING).items():  # of plaudit's own export
+            found[f"{name} (columns)" if name in found else name] = value
         return found or NOTHING  # one for all the rows that have none
 
-    def _origins(self, items: Sequence[Any]) -> tuple[Origin | None, ...]:
-        """Who wrote the responses, where the row or the responses' own objects say so."""
-        row = self.row
-        for a, b in ORIGINS:
-            if row.get(a) and row.get(b):
-                return (_origin(row[a]), _origin(row[b]))
+    def _origins(self, items: Sequence[Any]) -> tuple[Authors, ...]:
+        """Who wrote the responses: as the row or the responses' own objects say.
+
+        Else the names of the columns that --columns has mapped as responses: "Bot v1".
+        """
+        row, shown = self.row, self.shown
+        for pair in ORIGINS:
+            if any(row.get(name) for name in pair):
+                return tuple(_origin(row.get(name)) for name in pair)
         for name in ("models", "origins", "generators"):
             if isinstance(row.get(name), list) and (not items or len(row[name]) == len(items)):
                 return tuple(map(_origin, self.get("models", name)))
         found = tuple(_origin(item) if isinstance(item, dict) else None for item in items)
+        if not any(found) and shown.keys() >= {*MAPPED}:
+            names = tuple(shown[name] for name in MAPPED)
+            return () if names == MAPPED else tuple(map(Origin, names))
         return found if any(found) else ()
 
 
@@ -216,11 +231,14 @@ def known_number(value: Any, what: str) -> float | None:
     return result if math.isfinite(result) else None
 
 
-def _origin(value: Any) -> Origin | None:
+def _origin(value: Any) -> Authors:
+    """Who wrote a response: a name, an object, or (as exports write it) the JSON of several."""
     if isinstance(value, dict):
         model = value.get("model") or value.get("origin") or value.get("generator")
         sampling = value.get("sampling")
         return Origin(str(model), sampling if isinstance(sampling, dict) else {}) if model else None
+    if isinstance(value, str) and value.startswith('["') and value.endswith('"]'):
+        return tuple(Origin(str(name)) for name in json_value(value, "models"))
     return Origin(str(value)) if value else None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from plaudit.data.columns import nested
 from plaudit.data.readers.reader import Fields, Row, prompt_messages, response_messages
 from plaudit.errors import DataError
 from plaudit.types import Slate, Source
@@ -16,6 +17,11 @@ from plaudit.types import Slate, Source
 ANSWERS = ("a", "b", "tie", "both_bad", "skip", "withdrawn")
 COUNTED = ("vote", "imported")
 KINDS = (*COUNTED, "retest", "resolution")
+# What else a raw export says of a comparison; none of it is a column of the data.
+OWN = (
+    *("hash", "group", "gold", "gold_since", "overlap", "agreement", "queue_position"),
+    *("withdrawn_at", "explanation", "replaces", "panel"),
+)
 FIELDS = {
     "answer": ANSWERS,
     "kind": KINDS,
@@ -37,25 +43,35 @@ def read(fields: Fields, source: Source) -> Slate:
         _check(judgment)
     if gold not in (None, "a", "b", "tie"):
         raise DataError(f"gold is a, b or tie, found {gold!r:.40}")
-    for name in ("hash", "overlap"):
+    out = any(fields.get(name) is not None for name in ("withdrawn_at", "explanation"))
+    for name in OWN:
         fields.get(name)
-    counted = current(judgments)
-    answers = [j["answer"] for j in counted if j.get("p") is None]
-    given = [j["p"] for j in counted if j.get("p") is not None]
-    # A label that came as a probability is a vote in parts.
-    parts = (sum(given), sum(1.0 - p for p in given), 0.0)
-    votes = tuple(
-        answers.count(answer) + part for answer, part in zip(("a", "b", "tie"), parts, strict=True)
-    )
-    both_bad = answers.count("both_bad")
+    columns = nested(fields.row) or {}
+    tools = columns.get("tools")
     return fields.slate(
         source,
         prompt_messages(fields.need("prompt")),
         [response_messages(fields.need(f"response {s}", f"response_{s}")) for s in "ab"],
+        tools=tools if isinstance(tools, list) else None,
         once=False,
-        verdict="both_bad" if both_bad and both_bad >= sum(votes) else None,
-        votes=(votes[0], votes[1], votes[2]) if any(votes) else None,
+        **said([] if out else current(judgments)),
     )
+
+
+def said(counted: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The votes and the verdict of judgments that count, as a Slate takes them."""
+    answers = [j["answer"] for j in counted if j.get("p") is None]
+    given = [j["p"] for j in counted if j.get("p") is not None]
+    # A label that came as a probability is a vote in parts.
+    parts = (sum(given), sum(1.0 - p for p in given), 0.0)
+    a, b, tie = (
+        answers.count(answer) + part for answer, part in zip(("a", "b", "tie"), parts, strict=True)
+    )
+    both_bad = answers.count("both_bad")
+    return {
+        "verdict": "both_bad" if both_bad and both_bad >= a + b + tie else None,
+        "votes": (a, b, tie) if a + b + tie else None,
+    }
 
 
 def _check(judgment: Mapping[str, Any]) -> None:
@@ -80,10 +96,15 @@ def _check(judgment: Mapping[str, Any]) -> None:
 
 
 def current(judgments: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The judgments that count: not superseded, not withdrawn; resolutions alone where any."""
+    """The judgments that count: not superseded, withdrawn, or of somebody who was taken out.
+
+    Resolutions alone where there are any.
+    """
     superseded = {j.get("supersedes") for j in judgments}
     standing = [
-        j for j in judgments if j.get("key") not in superseded and j["answer"] != "withdrawn"
+        j
+        for j in judgments
+        if j.get("key") not in superseded and j["answer"] != "withdrawn" and not j.get("excluded")
     ]
     resolved = [j for j in standing if j["kind"] == "resolution"]
     return resolved or [j for j in standing if j["kind"] in COUNTED]

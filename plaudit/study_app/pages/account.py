@@ -15,7 +15,7 @@ from plaudit.study import accounts
 from plaudit.study.accounts import audit
 from plaudit.study.passwords import check_account, check_password, hash_password, right_password
 from plaudit.study_app.context import Owner, Session, SignedIn, state_of, writes
-from plaudit.study_app.pages.owner import Number, done
+from plaudit.study_app.pages.page import Number, done
 from plaudit.study_app.pages.sign_in import home_of
 from plaudit.web.headers import page_address
 
