@@ -22,7 +22,7 @@ from plaudit.study.database import upsert
 from plaudit.study.masking import Masked, imported_key, replace_clear
 from plaudit.study.next_comparison import IN_ORDER
 from plaudit.study.privacy import Masking
-from plaudit.study.questions import Added, Question, stored_messages
+from plaudit.study.questions import Added, Panel, Question, stored_messages
 from plaudit.types import Messages, content_id, word_count
 
 BATCH = 500
@@ -108,13 +108,19 @@ def add_comparisons(
     texts = [{"hash": q.hashes[0], "messages": stored_messages(q.prompt)} for q in batch]
     insert_new(db, s.prompt, texts)
     prompts = ids_by(db, s.prompt.c.hash, (q.hashes[0] for q in batch))
-    responses = _add_responses(db, batch, prompts)
+    panels = [q.panel for q in batch if q.panel]
+    beside = [pair for panel in {p.hash: p for p in panels}.values() for pair in panel.pairs]
+    responses = _add_responses(db, [*batch, *beside], prompts)
     known = ids_by(db, s.comparison.c.hash, (q.hash for q in batch))
+    panel_of = _add_panels(db, panels, prompts, responses)
     start = _next_position(db) if in_order else 0
     rows = []
     for number, question in enumerate(batch):
         key, prompt = question.hash, prompts[question.hashes[0]]
         own, drawn = sample.overlap_of(key, overlap) if sample else (overlap, False)
+        panel = panel_of.get(question.panel.hash) if question.panel else None
+        if panel and question.panel and key != question.panel.anchor:
+            own, drawn = 0, False  # the anchor is asked for all
         rows.append(
             {
                 "hash": key,
@@ -125,6 +131,7 @@ def add_comparisons(
                 "overlap": own,
                 "slots": own,
                 "agreement": drawn,
+                "panel": panel,
                 "group": question.group,
                 "columns": dict(question.columns),
             }
@@ -136,6 +143,30 @@ def add_comparisons(
     added.known += len(batch) - new
     added.drawn += len({row["hash"] for row in rows if row["agreement"]} - known.keys())
     return ids
+
+
+def _add_panels(
+    db: Connection,
+    panels: Sequence[Panel],
+    prompts: Mapping[str, int],
+    responses: Mapping[tuple[int, str], int],
+) -> dict[str, int]:
+    """Ids of the panels by hash; without those whose anchor is a comparison of its own already."""
+    c, rows = s.comparison.c, {}
+    for panel in panels:
+        prompt = prompts[panel.prompt]
+        texts = [responses[prompt, key] for key in panel.responses]
+        rows[panel.hash] = {"hash": panel.hash, "prompt": prompt, "responses": texts}
+    insert_new(db, s.panel, [*rows.values()])
+    ids = ids_by(db, s.panel.c.hash, rows)
+    anchors = {panel.anchor for panel in panels}
+    query = select(c.hash, c.panel).where(c.hash.in_(anchors))
+    known = {row.hash: row.panel for row in db.execute(query)} if anchors else {}
+    return {
+        panel.hash: ids[panel.hash]
+        for panel in panels
+        if known.get(panel.anchor, ids[panel.hash]) == ids[panel.hash]
+    }
 
 
 def _add_responses(

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import combinations
-from typing import Any
+from typing import Any, NamedTuple
 
 from plaudit.config import AddConfig
 from plaudit.data.readers.reader import ORIGIN_COLUMNS
 from plaudit.study.masking import Clear
 from plaudit.study.privacy import Masking
+from plaudit.study.ranking import MOST
 from plaudit.types import (
     Authors,
     Messages,
@@ -86,6 +87,19 @@ class Label:
         return replace(self, answer=other, p=None if self.p is None else 1.0 - self.p)
 
 
+class Panel(NamedTuple):
+    """Responses to be ranked in one go, and the comparison that is asked in the name of all."""
+
+    prompt: str  # hash
+    responses: tuple[str, ...]  # hashes, in order
+    anchor: str  # hash
+    pairs: tuple[Question, ...]
+
+    @property
+    def hash(self) -> str:
+        return content_id(self.prompt, *self.responses)
+
+
 @dataclass(frozen=True)
 class Question:
     """A comparison to add, in canonical orientation, with its labels."""
@@ -100,6 +114,7 @@ class Question:
     labels: tuple[Label, ...] = ()
     clear: Clear | None = None  # what it was, where masking has changed its texts
     turned: bool = False  # whether a and b are the other way round than in the data
+    panel: Panel | None = None  # the responses that it is to be ranked among
 
     @cached_property
     def hashes(self) -> tuple[str, str, str]:
@@ -142,6 +157,10 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
         pairs = list(PAIRINGS[config.pairing](len(slate.responses), slate.prompt_id()))
         if not pairs:
             added.drop("only one response")
+        if config.pairing == "rank" and len(slate.responses) > MOST:
+            added.drop(f"more than {MOST} responses to rank: use --pairing ring")
+            continue
+        asked: list[Question] = []
         known = {(i, j): said for i, j, said in slate.preferences()}
         for i, j in pairs:
             first, second = slate.responses[i], slate.responses[j]
@@ -154,7 +173,19 @@ def questions(slates: Iterable[Slate], config: AddConfig, added: Added) -> Itera
                 labels = () if config.labels == "ignore" else _labels(slate, said, added)
                 question = _question(slate, i, j, labels)
                 before = _question(clear, i, j, ()) if masking.on else None
-                yield replace(question, clear=_clear(before, question)).canonical()
+                asked.append(replace(question, clear=_clear(before, question)).canonical())
+        yield from _ranked(asked) if config.pairing == "rank" else asked
+
+
+def _ranked(asked: Sequence[Question]) -> list[Question]:
+    """The pairs of one slate as a panel, its anchor first; a single pair is no panel."""
+    anchor = min((question.hash for question in asked), default="")
+    responses = {key for question in asked for key in question.hashes[1:]}
+    if len(responses) < 3:
+        return [*asked]
+    panel = Panel(asked[0].hashes[0], tuple(sorted(responses)), anchor, tuple(asked))
+    pairs = [replace(question, panel=panel) for question in asked]
+    return sorted(pairs, key=lambda question: question.hash != anchor)
 
 
 def _all(count: int, _prompt: str) -> Iterable[tuple[int, int]]:
@@ -173,7 +204,7 @@ def _one(count: int, prompt: str) -> Iterable[tuple[int, int]]:
     return [every[int(prompt[:8], 16) % len(every)]] if every else []
 
 
-PAIRINGS = {"all": _all, "ring": _ring, "one": _one}  # each gives (i, j) with i < j
+PAIRINGS = {"all": _all, "ring": _ring, "one": _one, "rank": _all}  # each gives (i, j) with i < j
 
 
 def _says_nothing(messages: Messages) -> bool:

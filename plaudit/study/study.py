@@ -220,7 +220,7 @@ class Study:
             sampling: how they were sampled, such as {"temperature": 0.7}.
             group: prompts of one group stay on one side of a split.
             columns: other facts, exported with the comparison.
-            pairing: which pairs of K responses: all, ring or one.
+            pairing: which pairs of K responses: all, ring or one; rank asks for all in one go.
             overlap: people to ask; when None the study's setting, and of a share of the
                 comparisons drawn at random its `agreement_overlap`.
             in_order: ask before what is asked in random order.

@@ -70,13 +70,15 @@ class Given(Key):
     rationale: Note = ""
     report: Note = ""
     criteria: dict[str, str] = Field(default={}, max_length=20)
+    tiers: list[list[int]] = Field(default=[], max_length=9)
     active_ms: Milliseconds = None
     wall_ms: Milliseconds = None
     first_input_ms: Milliseconds = None
 
     def answered(self, settings: StudySettings) -> Answer:
         values = self.model_dump(include=set(Given.model_fields))
-        return Answer(**values | {"reasons": tuple(self.reasons)}).check(settings)
+        tiers = tuple(map(tuple, self.tiers))
+        return Answer(**values | {"reasons": tuple(self.reasons), "tiers": tiers}).check(settings)
 
 
 class Held(BaseModel):
