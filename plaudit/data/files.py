@@ -35,6 +35,9 @@ KINDS = {
     ".xlsx": "xlsx",
 }
 PACKED = (".gz", ".zst")
+UNPACKED_FREELY, LARGEST_RATIO = 64 << 20, 200  # bytes; times the packed size
+ZSTANDARD_PART = 1 << 9  # packed bytes at a time: one block of three bytes gives 128 KiB
+LONGEST_LINE, LARGEST_WHOLE = 64 << 20, 1 << 30  # characters
 Rows = Iterator[tuple[Source, Row | BadRow]]
 
 
@@ -145,6 +148,41 @@ class _Whole(io.RawIOBase):
         return len(part)
 
 
+class _Bounded:
+    """Unpacked bytes, refused where they grow out of all proportion to the packed ones.
+
+    Text shrinks to a tenth or a fiftieth, by chance to less; what a few kilobytes make gigabytes of
+    is made to fill memory and disk.
+    """
+
+    def __init__(self, unpacked: Any, packed: _Counted) -> None:
+        self._unpacked, self._packed, self._given = unpacked, packed, 0
+
+    def read1(self, size: int) -> bytes:
+        part: bytes = self._unpacked.read1(size)
+        self._given += len(part)
+        if self._given > max(UNPACKED_FREELY, LARGEST_RATIO * self._packed.count):
+            raise OSError(
+                f"it unpacks to more than {LARGEST_RATIO} times its size; unpack it yourself if "
+                "that is as it should be"
+            )
+        return part
+
+
+class _Counted:
+    """Packed bytes, and how many of them have been read."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self.count = stream, 0
+
+    def read1(self, size: int = -1) -> bytes:
+        part: bytes = self._stream.read1(size)
+        self.count += len(part)
+        return part
+
+    read = read1  # what gzip calls
+
+
 class _Zstandard:
     """Unpacked bytes; unlike zstandard's own reader it raises where a frame is cut off."""
 
@@ -157,7 +195,7 @@ class _Zstandard:
 
     def read1(self, size: int) -> bytes:
         while not (found := self._left.read(size)):
-            part = self._packed.read1(1 << 13)
+            part = self._packed.read1(ZSTANDARD_PART)
             if not part and self._begun:
                 raise EOFError("the last frame is cut off")
             if not part:
@@ -192,10 +230,13 @@ def _peek(stream: Any) -> tuple[bytes, BinaryIO]:
 def _unpacked(name: str, raw: Any) -> tuple[bytes, BinaryIO]:
     head, stream = _peek(raw)
     if head.startswith(b"\x1f\x8b"):
-        return _peek(io.BufferedReader(_Whole(b"", gzip.GzipFile(fileobj=stream))))
+        packed = _Counted(stream)
+        unpacked = gzip.GzipFile(fileobj=packed)  # type: ignore[call-overload]
+        return _peek(io.BufferedReader(_Whole(b"", _Bounded(unpacked, packed))))
     if head.startswith(b"\x28\xb5\x2f\xfd"):
         require("model", "zstandard", what=f"{name} (.zst)")
-        return _peek(io.BufferedReader(_Whole(b"", _Zstandard(stream))))
+        packed = _Counted(stream)
+        return _peek(io.BufferedReader(_Whole(b"", _Bounded(_Zstandard(packed), packed))))
     return head, stream
 
 
@@ -207,13 +248,42 @@ def _lines(
     if head.startswith(b"PK\x03\x04") or kind == "xlsx":
         return _sheet_rows(name, _seekable(stream), split)
     encoding, errors = _encoding(head)
-    file = io.TextIOWrapper(stream, encoding, errors, newline="")
+    file = _Text(stream, encoding, errors, newline="")
+    file.name_of_data = name
     if kind is None:
         start = head.decode(encoding, "ignore").lstrip("\ufeff \t\r\n")[:1]
         kind = "json" if start in ("{", "[") else "csv"
     if kind == "json":
         return json_rows(file, name)
     return csv_rows(file, name, "\t" if kind == "tsv" else None)
+
+
+class _Text(io.TextIOWrapper):
+    """Text of which no line, and nothing that must be held whole, is longer than memory takes."""
+
+    name_of_data = ""
+
+    def __next__(self) -> str:  # type: ignore[override]
+        line = self.readline(LONGEST_LINE + 1)
+        if not line:
+            raise StopIteration
+        if len(line) > LONGEST_LINE:
+            raise DataError(
+                f"{self.name_of_data}: a line of more than {LONGEST_LINE >> 20} million "
+                "characters; a row has one line"
+            )
+        return line
+
+    def read(self, size: int | None = -1) -> str:
+        if size is not None and size >= 0:
+            return super().read(size)
+        text = super().read(LARGEST_WHOLE + 1)
+        if len(text) > LARGEST_WHOLE:
+            raise DataError(
+                f"{self.name_of_data}: one JSON value of more than {LARGEST_WHOLE >> 20} million "
+                "characters; write one row per line (.jsonl)"
+            )
+        return text
 
 
 def _encoding(head: bytes) -> tuple[str, str]:

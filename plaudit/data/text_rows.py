@@ -15,6 +15,8 @@ from plaudit.errors import DataError
 
 Row = Mapping[str, Any]
 CHUNK = 1 << 20  # characters of a JSON list read at a time
+LONGEST_ROW = 256 << 20  # characters
+DEEPEST = 100  # lists and objects within each other
 # NaN and infinity, which JSON does not have and Python writes, are unknown values.
 DECODER = json.JSONDecoder(parse_constant=lambda _: None)
 NOT_SPACE, AFTER_VALUE = re.compile(r"\S"), re.compile(r"\s*([,\]])")
@@ -62,12 +64,24 @@ def _row(value: Any, text: str) -> Row | BadRow:
     """The value, where it is an object whose text is whole; `text` is its JSON."""
     if not isinstance(value, dict):
         return BadRow(f"expected an object, found {type(value).__name__}")
+    if text.count("[") + text.count("{") > DEEPEST and _deeper(value, DEEPEST):
+        return BadRow(f"nested more than {DEEPEST} deep")
     if not text.isascii() or "\\u" in text:
         try:
             return plain(value)  # type: ignore[no-any-return]
         except (DataError, RecursionError) as error:
             return BadRow(str(error))
     return value
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects stand in each other more than so many levels deep."""
+    level = [value]
+    while level and levels:
+        inner = (v.values() if isinstance(v, dict) else v for v in level)
+        level = [each for values in inner for each in values if isinstance(each, (dict, list))]
+        levels -= 1
+    return bool(level)
 
 
 def _object_rows(text: str) -> Lines:
@@ -125,6 +139,8 @@ def _list_rows(text: str, file: TextIO, name: str) -> Lines:
         except (ValueError, RecursionError) as error:
             reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         if mark is None:
+            if len(text) - at > LONGEST_ROW:
+                raise DataError(f"{name}: row {count + 1} of its list is not JSON, or endless")
             more = file.read(max(CHUNK, len(text) - at))
             if not more:
                 raise DataError(f"{name}: not JSON, in row {count + 1} of its list: {reason}")

@@ -36,9 +36,7 @@ TOGETHER = 32  # works in one transaction
 T = TypeVar("T")
 Work = Callable[[Connection], Any]
 PRAGMAS = (
-    # First, since switching to WAL can itself find the file busy.
     "busy_timeout=10000",
-    "journal_mode=WAL",
     # An acknowledged vote outlives a power cut, which NORMAL does not promise under WAL.
     "synchronous=FULL",
     "foreign_keys=ON",
@@ -102,11 +100,12 @@ class Database:
                     raise
         raise AssertionError("unreachable")
 
-    def checkpoint(self) -> None:
-        """Bring all that is in SQLite's log into the file, and empty the log."""
+    def checkpoint(self, *, empty: bool = True) -> None:
+        """Bring what is in SQLite's log into the file; to `empty` the log it waits for readers."""
         if self.sqlite:
+            mode = "TRUNCATE" if empty else "PASSIVE"
             with self.engine.connect() as connection:
-                connection.connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                connection.connection.cursor().execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
 
     def close(self) -> None:
         if self._writer is not None:
@@ -261,7 +260,7 @@ def _keep_private(path: Path) -> Path | None:
 
 def _unused(path: Path) -> bool:
     """Whether nobody has the file open: SQLite gives up its log for the last one only."""
-    with closing(sqlite3.connect(path)) as connection, suppress(sqlite3.Error):
+    with closing(sqlite3.connect(path, timeout=1)) as connection, suppress(sqlite3.Error):
         return bool(connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",))
     return False
 
@@ -338,10 +337,13 @@ def _migrate(database: Database, where: str, create: bool) -> None:
             found = connection.scalar(
                 select(text("version_num")).select_from(text("alembic_version"))
             )
-    if found == HEAD:
-        return
     if found is None and tables:
         raise DataError(f"{where}: a database, but not a study (tables: {', '.join(tables[:5])})")
+    if database.sqlite:  # not before: the file of another program is not changed
+        with database.engine.connect() as connection:
+            connection.connection.cursor().execute("PRAGMA journal_mode = WAL").fetchall()
+    if found == HEAD:
+        return
     if found is not None and found > HEAD:
         raise DataError(
             f"{where}: made by a newer plaudit (schema {found}, this one knows {HEAD}); "
@@ -368,4 +370,5 @@ def _upgrade(database: Database, where: str) -> None:
             broken = connection.execute(text("PRAGMA foreign_key_check")).all()
             if broken:
                 raise DataError(f"{where}: not upgraded: rows refer to missing ones: {broken[:3]}")
-    database.checkpoint()  # a plain copy of the file is a study at least, not an empty file
+    # A plain copy of the file is a study at least, not an empty file.
+    database.checkpoint(empty=False)

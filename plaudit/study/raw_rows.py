@@ -13,11 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from plaudit.config import StudySettings
 from plaudit.errors import DataError
-from plaudit.study.ingest import storable
+from plaudit.study.questions import storable
 
 Time = Annotated[float, Field(ge=0, le=1e11)]
 Milliseconds = Annotated[int, Field(ge=0, lt=2**31)]
 Side = Literal["a", "b"]
+Strength = Annotated[int, Field(ge=1, le=3)]
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -27,7 +28,7 @@ class Strict(BaseModel):
 
 class Criterion(Strict):
     answer: Literal["a", "b", "tie"]
-    strength: Literal[1, 2, 3] | None = None
+    strength: Strength | None = None
 
 
 class JudgmentRow(Strict):
@@ -35,7 +36,7 @@ class JudgmentRow(Strict):
     annotator: str = Field(min_length=1, max_length=80)
     kind: Literal["vote", "retest", "imported", "resolution"]
     answer: Literal["a", "b", "tie", "both_bad", "skip", "withdrawn"]
-    strength: Literal[1, 2, 3] | None = None
+    strength: Strength | None = None
     left: Side | None = None
     p: float | None = Field(default=None, ge=0, le=1)
     reasons: list[Annotated[str, Field(max_length=200)]] | None = Field(None, max_length=100)

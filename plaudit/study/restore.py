@@ -28,14 +28,8 @@ from plaudit.study import schema as s
 from plaudit.study.accounts import IMPORTED, audit, new_annotator
 from plaudit.study.assignment import recount
 from plaudit.study.database import Database
-from plaudit.study.ingest import (
-    Added,
-    Question,
-    add_comparisons,
-    batches,
-    ids_by,
-    insert_new,
-)
+from plaudit.study.ingest import add_comparisons, batches, ids_by, insert_new
+from plaudit.study.questions import Added, Question
 from plaudit.study.raw_rows import (
     ComparisonRow,
     JudgmentRow,
@@ -81,10 +75,12 @@ def restore(
 
 def _is_empty(db: Connection) -> bool:
     """Whether nothing is in the study but what came by a restore, which may have been cut short."""
-    first = db.scalar(select(s.audit.c.verb).order_by(s.audit.c.id).limit(1))
+    first = db.execute(select(s.audit).order_by(s.audit.c.id).limit(1)).one_or_none()
     if db.scalar(select(exists().where(s.audit.c.verb == "join"))):
         return False
-    return first == "restore" or not db.scalar(select(exists(select(s.comparison.c.id))))
+    if first is not None and first.verb == "restore" and "under" not in first.details:
+        return True
+    return not db.scalar(select(exists(select(s.comparison.c.id))))
 
 
 def _good_rows(reading: Reading, data: str, added: Added) -> Any:

@@ -31,18 +31,10 @@ from plaudit.study.database import Database, open_database
 from plaudit.study.export import export
 from plaudit.study.export_files import Exported
 from plaudit.study.images import with_images
-from plaudit.study.ingest import (
-    Added,
-    Question,
-    add_batch,
-    authors,
-    batches,
-    questions,
-    storable,
-)
-from plaudit.study.masking import forget
+from plaudit.study.ingest import add_batch, batches
 from plaudit.study.model_results import ModelResults, model_results
 from plaudit.study.privacy import is_name
+from plaudit.study.questions import Added, Question, authors, questions, storable
 from plaudit.study.renderings import Renderings
 from plaudit.study.restore import restore
 from plaudit.study.stored_rows import PRESENT
@@ -183,7 +175,7 @@ class Study:
             counts["replaced"] = added.replaced
         self.note("add", actor, **counts)
         if added.replaced:
-            forget(self.database)
+            self.database.checkpoint()  # the log has the clear texts too
         return added
 
     def _surveyed(self, data: str, config: AddConfig) -> tuple[AddConfig, tuple[str, ...]]:

@@ -5,11 +5,22 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import Annotated
 
+from pydantic import AfterValidator
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+
+def _storable(text: str) -> str:
+    """Raises ValueError on what no database and no UTF-8 takes."""
+    if "\0" in text or (not text.isascii() and text != text.encode("utf-8", "replace").decode()):
+        raise ValueError("holds a zero byte or half a character")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_storable)]  # a field of a body
 Admit = Callable[[Request], AbstractAsyncContextManager[int]]
 FORM = "application/x-www-form-urlencoded"
 

@@ -6,6 +6,8 @@ Most run in this process, as `main` with its words; what only a process shows ru
 import io
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -429,7 +431,7 @@ def test_an_unwritable_home_is_no_trouble(model):
 
 def test_add_and_export_say_what_they_did(tmp_path):
     desk, out = tmp_path / "desk.db", tmp_path / "out"
-    added = run("add", desk, SUPPORT_DESK)
+    added = run("add", desk, SUPPORT_DESK, "--overlap", "1")
     assert added.returncode == 0, added.stderr
     assert "two-responses, 456 rows: 456 comparisons added, 456 labels" in added.stderr
     assert "456 comparisons, 456 judgments, 456 judgments remaining" in " ".join(
@@ -450,7 +452,8 @@ def test_add_and_export_say_what_they_did(tmp_path):
         (["add", "desk.db"], 2, "add needs DATA"),
         (["collect"], 2, "collect needs a study"),
         (["export", "none.db"], 1, "no such study"),
-        (["export", "none.db", "--format", "csv"], 2, "csv"),
+        (["export", "none.db", "--format", "xml"], 2, "xml"),
+        (["export", "none.db", "--backup", "b.db", "--gold"], 2, "the whole study"),
         (["add", "desk.db", "nothing.jsonl"], 1, "no such file"),
         (["collect", "desk.db", "--root-path", "x/"], 2, "--root-path must start with /"),
     ],
@@ -460,3 +463,79 @@ def test_collecting_used_wrongly_says_what_to_do(tmp_path, monkeypatch, words, c
     done = run(*words, env={"PYTHONPATH": os.pathsep.join(sys.path)})
     assert done.returncode == code, done.stderr
     assert message in done.stderr
+
+
+@pytest.fixture
+def quiet_server(monkeypatch):
+    """`collect` up to the moment at which it would serve."""
+    pytest.importorskip("uvicorn")
+    monkeypatch.setattr("uvicorn.Server.run", lambda self, sockets: None)
+
+
+def collected(tmp_path, *flags):
+    done = run("collect", tmp_path / "desk.db", "--port", "0", *flags)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def joined(tmp_path, output, **details):
+    """Use the link that was printed; the pseudonym, and whether it is an owner."""
+    from plaudit.study import Study
+    from plaudit.study.accounts import Newcomer, come_back, find_link, join
+
+    (token,) = re.findall(r"http://127\.0\.0\.1:[1-9]\d*/join/([\w-]+)", output)
+    with Study(tmp_path / "desk.db") as study:
+
+        def work(db):
+            if find_link(db, token).person is not None:
+                return come_back(db, token)[0]
+            return join(db, token, Newcomer(**details))[0]
+
+        return study.database.transact(work)
+
+
+def test_a_link_is_printed_whenever_no_owner_could_come_in_without(tmp_path, quiet_server):
+    first = collected(tmp_path)
+    assert "become the study's owner" in first
+    owner = joined(tmp_path, first)
+    assert owner.role == "owner"
+    # Without a password only a browser knows them; the next start leads back in as the same one.
+    again = collected(tmp_path)
+    assert f"leads back in as {owner.pseudonym}" in again
+    assert joined(tmp_path, again).id == owner.id
+    with_account = collected(tmp_path, "--owner-link")
+    joined(tmp_path, with_account, email="jo@example.com", password="a hash")
+    assert "Judging at http://127.0.0.1:" in (said := collected(tmp_path))
+    assert "/join/" not in said
+
+
+def test_a_busy_port_is_one_line_and_leaves_nothing_behind(tmp_path):
+    pytest.importorskip("uvicorn")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = run("collect", tmp_path / "desk.db", "--port", port)
+    assert done.returncode == 1
+    assert f"port {port} of 127.0.0.1 is already in use" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "message"),
+    [
+        ("--trusted-proxy", "proxy.example", "takes addresses or networks"),
+        ("--host-name", "https://desk.example", "without scheme and port"),
+        ("--host-name", "desk.example:80", "without scheme and port"),
+    ],
+)
+def test_names_and_proxies_that_are_none(tmp_path, flag, value, message):
+    done = run("collect", tmp_path / "desk.db", flag, value)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_an_add_that_fails_leaves_no_empty_study(tmp_path):
+    assert run("add", tmp_path / "desk.db", tmp_path / "missing.jsonl").returncode == 1
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import decimal
 import gzip
 import io
 import json
+import tracemalloc
 
 import pytest
 
@@ -287,3 +288,69 @@ def test_a_pipe_is_read_by_its_name(tmp_path):
     writer.start()
     assert found(str(pipe)) == ROWS
     writer.join()
+
+
+# ------------------------------------------------------------------ made to fill the memory
+
+
+def zeros(pack, megabytes):
+    """Packed megabytes of one letter."""
+    if pack == "gz":
+        return gzip.compress(b"a" * (megabytes << 20))
+    return pytest.importorskip("zstandard").compress(b"a" * (megabytes << 20), 19)
+
+
+@pytest.mark.parametrize("pack", ["gz", "zst"])
+def test_a_small_file_that_unpacks_to_a_huge_one_is_refused(tmp_path, pack):
+    path = tmp_path / f"bomb.jsonl.{pack}"
+    path.write_bytes(zeros(pack, 300))
+    assert path.stat().st_size < 400_000
+    tracemalloc.start()
+    with pytest.raises(DataError, match="unpacks to more than 200 times its size"):
+        list(rows(path))
+    assert tracemalloc.get_traced_memory()[1] < 256 << 20
+    tracemalloc.stop()
+
+
+def test_a_file_that_repeats_itself_is_read(tmp_path):
+    row = json.dumps({"prompt": "Q" * 500, "response_a": "yes", "response_b": "no"}) + "\n"
+    path = tmp_path / "same.jsonl.gz"
+    path.write_bytes(gzip.compress(row.encode() * 20_000))  # 11 MB of one row
+    assert sum(1 for _ in rows(path)) == 20_000
+
+
+@pytest.mark.parametrize("text", ['{"a": "', "a,b\n", "[1, "])
+def test_an_endless_line_is_refused(tmp_path, monkeypatch, text):
+    monkeypatch.setattr("plaudit.data.files.LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr("plaudit.data.text_rows.LONGEST_ROW", 2 << 20)
+    path = tmp_path / ("endless.csv" if "," in text and "[" not in text else "endless.jsonl")
+    path.write_text(text + '"' * ("[" in text) + "x" * (8 << 20))
+    with pytest.raises(DataError, match="endless"):
+        list(rows(path))
+
+
+def test_one_value_that_is_the_whole_file_has_its_bound(tmp_path, monkeypatch):
+    monkeypatch.setattr("plaudit.data.files.LARGEST_WHOLE", 1 << 20)
+    path = tmp_path / "whole.json"
+    path.write_text('{\n"rows": [' + ",\n".join(['{"prompt": "Q"}'] * 100_000) + "]}")
+    with pytest.raises(DataError, match=r"one JSON value .* write one row per line"):
+        list(rows(path))
+
+
+@pytest.mark.parametrize("deep", ["[" * 400 + "]" * 400, '{"a":' * 400 + "1" + "}" * 400])
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.json"])
+def test_a_row_nested_too_deeply_costs_itself_only(tmp_path, deep, name):
+    good = '{"prompt": "Q"}'
+    lines = [f'{{"prompt": "Q", "sampling": {deep}}}', good]
+    path = tmp_path / name
+    path.write_text("\n".join(lines) if name == "rows.jsonl" else f"[{','.join(lines)}]")
+    bad, fine = [row for _, row in rows(path)]
+    assert bad.problem == "nested more than 100 deep"
+    assert fine == {"prompt": "Q"}
+
+
+def test_brackets_in_a_text_are_no_nesting(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({"prompt": "[" * 5000 + "{" * 5000}) + "\n")
+    ((_, row),) = rows(path)
+    assert len(row["prompt"]) == 10_000

@@ -174,7 +174,7 @@ def csrf_of(page):
 
 def form_token(page):
     """The token of a form that strangers get: of the sign-in page, of an invitation."""
-    return re.findall(r'name="csrf" value="([^"]*)"', page)[0]
+    return re.findall(r'name="csrf" type="hidden" value="([^"]*)"', page)[0]
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ from plaudit.study.answers import (
     vote,
 )
 from plaudit.study.assignment import ONE, Assignment, assign, assignments
-from plaudit.study.ingest import storable
 from plaudit.study.practice import practice_pairs
+from plaudit.study.questions import storable
 from plaudit.study.study import settings_of
 from plaudit.study_app.context import AppState, state_of, writes
 from plaudit.study_app.pages import introduction, preview

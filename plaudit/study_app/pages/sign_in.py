@@ -18,6 +18,7 @@ from plaudit.study import accounts
 from plaudit.study.accounts import Person
 from plaudit.study.passwords import hash_password, outdated, right_password
 from plaudit.study_app.context import AppState, SignedIn, session_of, state_of, writes
+from plaudit.web.door import Text
 from plaudit.web.headers import root_of
 from plaudit.web.limits import network_of
 from plaudit.web.tokens import address_of, refuse_elsewhere
@@ -29,9 +30,9 @@ PAGES = ("/judge", "/owner", "/account")  # where a person can be led after sign
 
 
 class Credentials(BaseModel):
-    email: str = Field(default="", max_length=254)
-    password: str = Field(default="", max_length=1000)
-    code: str = Field(default="", max_length=500)
+    email: Text = Field(default="", max_length=254)
+    password: Text = Field(default="", max_length=1000)
+    code: Text = Field(default="", max_length=500)
 
 
 class SignIn(Credentials):
@@ -63,11 +64,11 @@ def enter(request: Request, response: Response, session: str, code: str | None =
     state = state_of(request)
     if before := state.tokens.of(request):
         state.study.database.transact(lambda db: accounts.sign_out(db, before))
-    state.keep(request, response, state.tokens.cookie, session)
     if code:
         state.keep(request, response, state.tokens.return_cookie, code)
-    else:
+    elif state.tokens.return_cookie in request.cookies:
         state.drop(request, response, state.tokens.return_cookie)
+    state.keep(request, response, state.tokens.cookie, session)
     return response
 
 
