@@ -44,7 +44,8 @@ def ranks_of(tiers: Tiers, shown: Sequence[int]) -> dict[int, int]:
     """
     places = sorted(place for tier in tiers for place in tier)
     if places != list(range(len(shown))) or not all(tiers):
-        raise DataError(f"a ranking names each of {len(shown)} responses once, found {tiers}")
+        found = f"{[list(tier) for tier in tiers]}"
+        raise DataError(f"a ranking names each of {len(shown)} responses once, found {found:.80}")
     return {shown[place]: rank for rank, tier in enumerate(tiers) for place in tier}
 
 

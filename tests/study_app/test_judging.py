@@ -134,6 +134,26 @@ def test_two_tabs_share_the_outbox_and_show_nothing_twice(server, open_page):  #
     assert first.evaluate(left) == 0
 
 
+def test_an_answer_that_the_server_cannot_take_holds_no_other_back(server, open_page):  # noqa: F811
+    fill(server.study, 5)
+    page = open_page(server.link())
+    ready(page)
+    stuck = []
+
+    def fail_the_first(route):
+        token = route.request.post_data_json["token"]
+        stuck.append(token)
+        route.fulfill(status=500, body="{}") if token == stuck[0] else route.continue_()
+
+    page.route("**/api/votes", fail_the_first)
+    for _ in range(3):
+        press(page, "ArrowLeft")
+    settled(server.study, 2)
+    wait_for_status(page, "Kept on this device (1)")
+    page.unroute("**/api/votes")
+    settled(server.study, 3)
+
+
 def test_a_refused_answer_is_said_and_its_comparison_asked_again(server, open_page):  # noqa: F811
     fill(server.study, 4)
     page = open_page(server.link())

@@ -84,6 +84,7 @@ async function fetchNext() {
     if (!outbox.waiting() && $("status").dataset.kind === "kept") status("");
   } catch (error) {
     if (error.status === 401) dialogs.signInAgain();
+    else if (error.status && error.status < 500) status(error.message, "error");
     else if (!outbox.waiting()) status("No connection: trying again", "kept");
   }
   if (!current()) show();
