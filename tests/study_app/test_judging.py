@@ -33,8 +33,7 @@ def wait_for_status(page, text):
 def code_of(page):
     """The return code that the browser was given when it joined."""
     page.goto(page.url.rsplit("/", 1)[0] + "/account")
-    found = re.findall(r"/return/([\w-]+)|value=\"([\w-]{16,})\"", page.content())
-    return next(filter(None, found[0]))
+    return re.findall(r'data-path="/join/([\w-]+)"', page.content())[0]
 
 
 def test_saved_is_said_only_after_the_server_has_answered(server, open_page):  # noqa: F811
@@ -77,7 +76,7 @@ def test_when_the_session_is_over_one_signs_in_again_and_the_answers_go_out(serv
     press(page, "ArrowRight")
     assert status(page) == "Signed out. Kept on this device (2)"
     page.click("#sign-in-again")
-    page.fill("#resume-code", f"{server.base}/return/{code}")
+    page.fill("#resume-code", f"{server.base}/join/{code}")
     page.click("#resume-go")
     settled(server.study, 3)
     assert len({judgment.annotator for judgment in server.study.judgments()}) == 1
