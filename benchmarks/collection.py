@@ -35,7 +35,8 @@ from sqlalchemy import select
 from plaudit.config import AddConfig
 from plaudit.study import Study, schema
 from plaudit.study.accounts import invite
-from plaudit.study.ingest import Label, Question, add_batch, batches
+from plaudit.study.ingest import add_batch, batches
+from plaudit.study.questions import Label, Question
 from plaudit.types import Message, Origin, messages_id
 
 WORDS = "refund order reset link please invoice account delivery plan support card update".split()

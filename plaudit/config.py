@@ -172,7 +172,7 @@ REASONS = (
     "more concise",
 )
 
-Pairing = Literal["all", "ring", "one"]
+Pairing = Literal["all", "ring", "one", "rank"]
 LabelUse = Literal["import", "gold", "practice", "ignore"]
 Mask = Literal["pii", "models"]
 StopRule = Literal["gold", "fast"]
@@ -274,7 +274,8 @@ class AddConfig(DataConfig):
     """What `add` can be told. Raises UsageError on a value that cannot be used."""
 
     pairing: Pairing = "all"
-    """Pairs of K responses: all, each with the next (ring), or one pair per prompt."""
+    """Pairs of K responses: all, each with the next (ring), or one pair per prompt; rank asks for
+    a ranking of all in one go."""
     labels: LabelUse = "import"
     """Labels in DATA: import them as judgments, make them gold answers, or ignore them; practice
     makes practice pairs, explained to whoever begins by the text in the column `explanation`."""
@@ -289,8 +290,10 @@ class AddConfig(DataConfig):
     """Ask in the order of DATA instead of a random one, before all others."""
 
     def __post_init__(self) -> None:
-        if self.pairing not in ("all", "ring", "one"):
-            raise UsageError(f"--pairing must be all, ring or one, found {self.pairing!r}")
+        if self.pairing not in ("all", "ring", "one", "rank"):
+            raise UsageError(f"--pairing must be all, ring, one or rank, found {self.pairing!r}")
+        if self.pairing == "rank" and self.labels in ("gold", "practice"):
+            raise UsageError(f"--pairing rank cannot be used with --labels {self.labels}")
         if self.labels not in ("import", "gold", "practice", "ignore"):
             raise UsageError(
                 f"--labels must be import, gold, practice or ignore, found {self.labels!r}"

@@ -12,7 +12,7 @@ from plaudit.config import AddConfig
 from plaudit.errors import UsageError, require
 
 if TYPE_CHECKING:
-    from plaudit.study.ingest import Added
+    from plaudit.study.questions import Added
 
 COLLECT = ("fastapi", "uvicorn", "sqlalchemy", "alembic", "argon2", "markdown_it")
 

@@ -21,12 +21,21 @@ from plaudit.config import StudySettings
 from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person, audit
-from plaudit.study.assignment import change_slots
+from plaudit.study.assignment import RANKED, change_slots
 from plaudit.study.next_comparison import lock
 from plaudit.study.notes import with_sides_swapped
+from plaudit.study.ranking import (
+    in_shown_order,
+    pairs_of,
+    preferred,
+    ranks_of,
+    standing_pairs,
+    store_ranking,
+    tiers_on_screen,
+)
 from plaudit.types import as_messages
 
-ANSWERS = ("left", "right", "tie", "both_bad", "skip")
+ANSWERS = ("left", "right", "tie", "both_bad", "skip", "rank")
 CRITERION_ANSWERS = ("left", "right", "tie")
 RECENT = 10
 LONGEST_NOTE = 10_000  # characters
@@ -54,6 +63,7 @@ class Answer:
     wall_ms: int | None = None
     first_input_ms: int | None = None
     criteria: Mapping[str, str] = field(default_factory=dict)  # answer to each further question
+    tiers: tuple[tuple[int, ...], ...] = ()  # of rank: places on the screen, the best first
 
     def __post_init__(self) -> None:
         if not 8 <= len(self.key) <= 64:
@@ -100,7 +110,7 @@ def vote(db: Connection, person: Person, token: str, answer: Answer) -> int:
     if assignment["state"] in ("done", "skipped"):
         raise Conflict("this comparison is answered already; edit the answer instead")
     late = assignment["state"] == "expired"
-    number = _store(db, person, assignment, answer, late=late, supersedes=last)
+    number = _answer(db, person, assignment, answer, late=late, supersedes=last)
     _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
     db.execute(_JUDGED, {"person": person.id, "step": 1})
     return number
@@ -127,9 +137,8 @@ def undo(
         return None
     assignment = _assignment(db, person, s.assignment.c.id == row["assignment"])
     _refuse_more_versions(db, assignment["id"])
-    same = {name: row[name] for name in ("comparison", "annotator", "assignment", "kind", "left")}
-    withdrawn = {"answer": "withdrawn", "supersedes": row["id"]}
-    _insert(db, {**same, **withdrawn, "key": own_key(person, key)})
+    _withdraw(db, person, key, dict(row))
+    _withdraw_pairs(db, person, key, assignment["id"])
     _move(db, assignment, "leased", lease_seconds)
     db.execute(_JUDGED, {"person": person.id, "step": -1})
     return str(assignment["token"])
@@ -148,7 +157,7 @@ def edit(db: Connection, person: Person, number: int, answer: Answer) -> int:
     of = db.scalar(select(s.judgment.c.assignment).where(s.judgment.c.id == number))
     assignment = _assignment(db, person, s.assignment.c.id == of)
     _refuse_more_versions(db, assignment["id"])
-    stored = _store(db, person, assignment, answer, late=False, supersedes=number)
+    stored = _answer(db, person, assignment, answer, late=False, supersedes=number)
     _move(db, assignment, "skipped" if answer.answer == "skip" else "done")
     return stored
 
@@ -195,6 +204,7 @@ class Recent:
     report: str
     criteria: dict[str, str]
     prompt: str
+    tiers: list[list[int]]  # of rank
 
 
 def recent(db: Connection, person: Person) -> list[Recent]:
@@ -222,10 +232,16 @@ def _as_shown(db: Connection, source: Any, *conditions: Any) -> list[Recent]:
     j, a, every = source.c, s.assignment.c, s.judgment.alias()
     version = select(func.count()).where(every.c.assignment == j.assignment).scalar_subquery()
     query = (
-        select(source, a.token, s.prompt.c.messages, version.label("version"))
+        select(
+            source,
+            *(a.token, s.prompt.c.messages, version.label("version")),
+            *(s.ranking.c.tiers, s.panel.c.responses),
+        )
         .join(s.assignment, a.id == j.assignment)
         .join(s.comparison, s.comparison.c.id == j.comparison)
         .join(s.prompt, s.prompt.c.id == s.comparison.c.prompt)
+        .outerjoin(s.ranking, s.ranking.c.id == j.ranking)
+        .outerjoin(s.panel, s.panel.c.id == s.ranking.c.panel)
         .where(*conditions)
         .order_by(j.id.desc())
         .limit(RECENT)
@@ -235,13 +251,16 @@ def _as_shown(db: Connection, source: Any, *conditions: Any) -> list[Recent]:
             row["id"],
             row["token"],
             row["version"],
-            on_screen(row["answer"], row["left"]),
+            "rank" if row["tiers"] else on_screen(row["answer"], row["left"]),
             row["strength"],
             row["reasons"],
             row["rationale"],
             row["report"],
             {n: on_screen(said["answer"], row["left"]) for n, said in row["criteria"].items()},
             as_messages(row["messages"][-1:])[0].text[:200],
+            tiers_on_screen(row["tiers"], in_shown_order(row["token"], row["responses"]))
+            if row["tiers"]
+            else [],
         )
         for row in db.execute(query).mappings()
     ]
@@ -310,9 +329,17 @@ def _by_key(db: Connection, person: Person, key: str, token: str | None = None) 
 
 def _assignment(db: Connection, person: Person, condition: Any) -> RowMapping:
     """The assignment, locked against a second answer at the same moment."""
+    c = s.comparison.c
     query = (
-        select(s.assignment, s.annotator.c.guideline_seen)
+        select(
+            s.assignment,
+            s.annotator.c.guideline_seen,
+            *(c.panel, c.response_a, c.response_b, s.panel.c.responses),
+            RANKED.label("ranked"),
+        )
         .join(s.annotator, s.annotator.c.id == s.assignment.c.annotator)
+        .join(s.comparison, c.id == s.assignment.c.comparison)
+        .outerjoin(s.panel, s.panel.c.id == c.panel)
         .where(condition, s.assignment.c.annotator == person.id)
         .with_for_update(of=s.assignment)
     )
@@ -334,6 +361,53 @@ def _refuse_more_versions(db: Connection, assignment: int) -> None:
         raise Conflict(f"an answer can be changed at most {MOST_VERSIONS} times")
 
 
+def _withdraw(db: Connection, person: Person, key: str, row: Mapping[str, Any]) -> None:
+    same = ("comparison", "annotator", "assignment", "kind", "left", "ranking")
+    withdrawn = {"answer": "withdrawn", "supersedes": row["id"], "key": own_key(person, key)}
+    _insert(db, {name: row[name] for name in same} | withdrawn)
+
+
+def _withdraw_pairs(db: Connection, person: Person, key: str, assignment: int) -> None:
+    """Take back what followed from the assignment's ranking, where it was one."""
+    for row in standing_pairs(db, assignment):
+        _withdraw(db, person, f"{key}: no {row['comparison']}", row)
+
+
+def _answer(
+    db: Connection,
+    person: Person,
+    assignment: RowMapping,
+    answer: Answer,
+    *,
+    late: bool,
+    supersedes: int | None,
+) -> int:
+    """Store an answer: of a pair, or of a panel with the pairs that follow from its ranking."""
+    if not assignment["ranked"]:
+        if answer.answer == "rank":
+            raise DataError("two responses are compared, not ranked")
+        return _store(db, person, assignment, answer, late=late, supersedes=supersedes)
+    _withdraw_pairs(db, person, answer.key, assignment["id"])
+    if answer.answer == "skip":
+        return _store(db, person, assignment, answer, late=late, supersedes=supersedes)
+    if answer.answer != "rank":
+        raise DataError(f"these responses are ranked or skipped, found {answer.answer!r}")
+    ranks = ranks_of(answer.tiers, in_shown_order(assignment["token"], assignment["responses"]))
+    ranking = store_ranking(db, assignment["panel"], person.id, assignment["id"], ranks)
+    of_anchor = preferred(ranks, assignment["response_a"], assignment["response_b"])
+    follows = {"answer": of_anchor, "left": None, "ranking": ranking}
+    number = _store(
+        db, person, assignment, answer, late=late, supersedes=supersedes, follows=follows
+    )
+    fixed = {"annotator": person.id, "kind": "vote", "late": late, "ranking": ranking}
+    fixed["guideline"] = assignment["guideline_seen"] or None
+    for pair in pairs_of(db, person.id, assignment["comparison"], assignment["responses"]):
+        said = preferred(ranks, pair.response_a, pair.response_b)
+        about = {"comparison": pair.comparison, "supersedes": pair.last, "answer": said}
+        _insert(db, fixed | about | {"key": own_key(person, f"{answer.key}: {pair.comparison}")})
+    return number
+
+
 def _store(
     db: Connection,
     person: Person,
@@ -342,6 +416,7 @@ def _store(
     *,
     late: bool,
     supersedes: int | None,
+    follows: Mapping[str, Any] | None = None,
 ) -> int:
     values = asdict(answer) | _times(answer, assignment["issued_at"])
     values |= {name: assignment[name] for name in ("comparison", "annotator", "kind", "left")}
@@ -359,7 +434,8 @@ def _store(
         "late": late,
         "supersedes": supersedes,
     }
-    return _insert(db, values)
+    del values["tiers"]
+    return _insert(db, values | dict(follows or {}))
 
 
 def _times(answer: Answer, issued_at: float) -> dict[str, int | None]:

@@ -36,6 +36,7 @@ from plaudit.config import StudySettings
 from plaudit.study import schema as s
 from plaudit.study.accounts import Person
 from plaudit.study.next_comparison import Place, find_gold, find_open, lock
+from plaudit.study.ranking import in_shown_order
 from plaudit.types import Messages, as_messages
 
 _random = random.SystemRandom()
@@ -122,6 +123,7 @@ class Assignment:
     left: Messages
     right: Messages
     columns: Mapping[str, Any]  # of the data, all of them
+    ranked: tuple[Messages, ...] = ()  # K responses to rank, in the order shown
 
 
 def assign(
@@ -293,6 +295,13 @@ def _lease(
 # ---------------------------------------------------------------------------- what is shown
 
 
+# A vote on the anchor of a panel ranks the panel; a retest of it, or gold, is a pair as any other.
+RANKED = and_(
+    s.comparison.c.panel.is_not(None),
+    s.comparison.c.overlap > 0,
+    s.comparison.c.gold.is_(None),
+    s.assignment.c.kind == "vote",
+)
 _TEXT = s.comparison_text.c
 _SHOWN: Select[Any] = (
     select(
@@ -302,14 +311,25 @@ _SHOWN: Select[Any] = (
         _TEXT.a_messages,
         _TEXT.b_messages,
         _TEXT.columns,
+        s.panel.c.responses,
+        RANKED.label("ranked"),
     )
     .join(s.comparison_text, _TEXT.id == s.assignment.c.comparison)
+    .join(s.comparison, s.comparison.c.id == s.assignment.c.comparison)
+    .outerjoin(s.panel, s.panel.c.id == s.comparison.c.panel)
     .order_by(s.assignment.c.issued_at, s.assignment.c.id)
 )
 HELD = _SHOWN.where(
     s.assignment.c.annotator == bindparam("person"), s.LEASED, _TEXT.withdrawn_at.is_(None)
 )
 ONE = _SHOWN.where(s.assignment.c.token == bindparam("token"))
+
+
+def _panel_texts(db: Connection, token: str, responses: list[int]) -> tuple[Messages, ...]:
+    r = s.response.c
+    query = select(r.id, r.messages).where(r.id.in_(responses))
+    texts = {row.id: as_messages(row.messages) for row in db.execute(query)}
+    return tuple(texts[response] for response in in_shown_order(token, responses))
 
 
 def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assignment]:
@@ -319,5 +339,6 @@ def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assig
         sides = as_messages(row.a_messages), as_messages(row.b_messages)
         left, right = sides if row.left == "a" else sides[::-1]
         prompt = as_messages(row.prompt_messages)
-        shown.append(Assignment(row.token, prompt, left, right, row.columns))
+        ranked = _panel_texts(db, row.token, row.responses) if row.ranked else ()
+        shown.append(Assignment(row.token, prompt, left, right, row.columns, ranked))
     return shown

@@ -48,24 +48,21 @@ def copy(database: Database, where: str) -> dict[str, int]:
 
     Raises DataError where something is there already or a row cannot be stored there.
     """
-    path = None if "://" in where else Path(where).expanduser()
-    new = path is not None and not path.exists()
     target = open_database(where)
+    done = False
     try:
         with database.read() as source, target.write() as sink:
             _refuse_filled(sink, where)
             counts = {t.name: _copy_table(source, sink, t) for t in s.metadata.sorted_tables}
             if not target.sqlite:
                 _continue_ids(sink)
-            new = False
-            return counts
+        done = True
+        return counts
     except SQLAlchemyError as error:
         cause = str(getattr(error, "orig", None) or error).splitlines()[0]
         raise DataError(f"{where}: nothing was copied: {cause}") from error
     finally:
-        target.close()
-        if new and path is not None:  # no half of a study
-            remove_file(path)
+        target.close() if done else target.unmake()
 
 
 def remove_file(path: Path) -> None:

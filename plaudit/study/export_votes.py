@@ -12,6 +12,7 @@ from typing import Any
 
 from plaudit.data.readers.votes import DATA
 from plaudit.study.aggregates import Selection
+from plaudit.study.answers import note_with_sides
 from plaudit.study.export_files import Exported, models_text, tools_apart
 from plaudit.types import canonical_json
 
@@ -63,7 +64,7 @@ def _judgment(said: Mapping[str, Any], facts: Row) -> Row:
         "active_seconds": _seconds(said["active_ms"]),
         "wall_seconds": _seconds(said["wall_ms"]),
         "reasons": "; ".join(said["reasons"]),
-        "note": said["rationale"],
+        "note": note_with_sides(said["rationale"], left),
         "problem": said["report"],
         "guideline": said["guideline"],
         "criteria": canonical_json(said["criteria"]) if said["criteria"] else None,

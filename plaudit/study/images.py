@@ -11,7 +11,7 @@ from pathlib import Path
 from plaudit.errors import DataError
 from plaudit.rendering.images import MOST_BYTES, BadImage, size
 from plaudit.rendering.parts import IMAGES, address_of
-from plaudit.study.ingest import Added
+from plaudit.study.questions import Added
 from plaudit.types import Message, Messages, Part, Slate
 
 NAMED = 3  # problems that are told; the others are counted

@@ -17,7 +17,6 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 
 from plaudit.study import schema as s
 from plaudit.study.assignment import recount
-from plaudit.study.database import Database
 from plaudit.types import content_id
 
 SIDES = {"a": "b", "b": "a"}
@@ -50,8 +49,7 @@ def replace_clear(
     Returns how many were changed, and how many votes stayed behind, since their annotator had
     judged two comparisons that are one when masked.
     """
-    if db.dialect.name == "sqlite":
-        db.execute(text("PRAGMA secure_delete = ON"))  # no clear text in pages that became free
+    _zero_what_is_freed(db, True)
     changed, left, gone = 0, 0, list[RowMapping]()
     c = s.comparison
     hashes = [one.clear.hash for one in batch if one.clear]
@@ -75,14 +73,14 @@ def replace_clear(
     if changed:
         recount(db, c.c.id.in_(ids))
         db.execute(delete(s.rendering))  # made again from what is left
+    _zero_what_is_freed(db, False)
     return changed, left
 
 
-def forget(database: Database) -> None:
-    """Remove overwritten texts from SQLite's log too; PostgreSQL's vacuum does it by itself."""
-    if database.sqlite:
-        with database.glance() as db:
-            db.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
+def _zero_what_is_freed(db: Connection, on: bool) -> None:
+    """Leave no clear text in free space of a SQLite file; PostgreSQL's vacuum sees to its own."""
+    if db.dialect.name == "sqlite":
+        db.execute(text(f"PRAGMA secure_delete = {int(on)}"))
 
 
 def _move(db: Connection, old: RowMapping, new: Masked, turn: Mapping[str, str]) -> int:

@@ -115,7 +115,8 @@ class Masking:
 
     def __init__(self, config: AddConfig, names: Iterable[str]) -> None:
         self.on = bool(config.mask)
-        self._keep = {*config.keep, "tools"} if config.keep or self.on else None
+        needed = {"tools", *(["explanation"] if config.labels == "practice" else [])}
+        self._keep = {*config.keep, *needed} if config.keep or self.on else None
         self._pii = "pii" in config.mask
         self._models = "models" in config.mask
         own = [pattern.pattern for pattern in model_names(names).values() if self._models]

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from plaudit.config import StudySettings
 from plaudit.errors import DataError
-from plaudit.study.ingest import storable
+from plaudit.study.questions import storable
 
 Time = Annotated[float, Field(ge=0, le=1e11)]
 Milliseconds = Annotated[int, Field(ge=0, lt=2**31)]

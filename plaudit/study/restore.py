@@ -28,14 +28,8 @@ from plaudit.study import schema as s
 from plaudit.study.accounts import IMPORTED, audit, new_annotator
 from plaudit.study.assignment import recount
 from plaudit.study.database import Database
-from plaudit.study.ingest import (
-    Added,
-    Question,
-    add_comparisons,
-    batches,
-    ids_by,
-    insert_new,
-)
+from plaudit.study.ingest import add_comparisons, batches, ids_by, insert_new
+from plaudit.study.questions import Added, Question
 from plaudit.study.raw_rows import (
     ComparisonRow,
     JudgmentRow,

@@ -17,7 +17,8 @@ from plaudit.errors import DataError
 from plaudit.study import schema as s
 from plaudit.study.accounts import audit
 from plaudit.study.assignment import recount
-from plaudit.study.ingest import Added, Question, add_comparisons, storable
+from plaudit.study.ingest import add_comparisons
+from plaudit.study.questions import Added, Question, storable
 from plaudit.study.stored_rows import PRESENT
 from plaudit.types import Message, Messages, Origin, as_messages
 

@@ -31,18 +31,10 @@ from plaudit.study.database import Database, open_database
 from plaudit.study.export import export
 from plaudit.study.export_files import Exported
 from plaudit.study.images import with_images
-from plaudit.study.ingest import (
-    Added,
-    Question,
-    add_batch,
-    authors,
-    batches,
-    questions,
-    storable,
-)
-from plaudit.study.masking import forget
+from plaudit.study.ingest import add_batch, batches
 from plaudit.study.model_results import ModelResults, model_results
 from plaudit.study.privacy import is_name
+from plaudit.study.questions import Added, Question, authors, questions, storable
 from plaudit.study.renderings import Renderings
 from plaudit.study.restore import restore
 from plaudit.study.stored_rows import PRESENT
@@ -183,7 +175,7 @@ class Study:
             counts["replaced"] = added.replaced
         self.note("add", actor, **counts)
         if added.replaced:
-            forget(self.database)
+            self.database.checkpoint()  # the log has the clear texts too
         return added
 
     def _surveyed(self, data: str, config: AddConfig) -> tuple[AddConfig, tuple[str, ...]]:
@@ -228,7 +220,7 @@ class Study:
             sampling: how they were sampled, such as {"temperature": 0.7}.
             group: prompts of one group stay on one side of a split.
             columns: other facts, exported with the comparison.
-            pairing: which pairs of K responses: all, ring or one.
+            pairing: which pairs of K responses: all, ring or one; rank asks for all in one go.
             overlap: people to ask; when None the study's setting, and of a share of the
                 comparisons drawn at random its `agreement_overlap`.
             in_order: ask before what is asked in random order.

@@ -431,7 +431,7 @@ def test_an_unwritable_home_is_no_trouble(model):
 
 def test_add_and_export_say_what_they_did(tmp_path):
     desk, out = tmp_path / "desk.db", tmp_path / "out"
-    added = run("add", desk, SUPPORT_DESK)
+    added = run("add", desk, SUPPORT_DESK, "--overlap", "1")
     assert added.returncode == 0, added.stderr
     assert "two-responses, 456 rows: 456 comparisons added, 456 labels" in added.stderr
     assert "456 comparisons, 456 judgments, 456 judgments remaining" in " ".join(
@@ -452,7 +452,8 @@ def test_add_and_export_say_what_they_did(tmp_path):
         (["add", "desk.db"], 2, "add needs DATA"),
         (["collect"], 2, "collect needs a study"),
         (["export", "none.db"], 1, "no such study"),
-        (["export", "none.db", "--format", "csv"], 2, "csv"),
+        (["export", "none.db", "--format", "xml"], 2, "xml"),
+        (["export", "none.db", "--backup", "b.db", "--gold"], 2, "the whole study"),
         (["add", "desk.db", "nothing.jsonl"], 1, "no such file"),
         (["collect", "desk.db", "--root-path", "x/"], 2, "--root-path must start with /"),
     ],

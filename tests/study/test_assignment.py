@@ -194,8 +194,9 @@ def test_gold_never_comes_back_alone(study, rows):
     study.add(rows([{"prompt": f"Gold {n}", **gold} for n in range(9)]), labels="gold")
     study.change(gold_rate=0.5)
     first, second = person(study), person(study)
-    while len(held := given(study, first, 3)) < 3 or not any(
-        "Gold" in item.prompt[0].content for item in held
+    while (
+        len(held := given(study, first, 3)) < 3
+        or len({"Gold" in item.prompt[0].content for item in held}) == 1
     ):
         first = person(study)
         run_out(study)

@@ -11,7 +11,7 @@ from sqlalchemy import func, insert, select
 
 from plaudit.errors import DataError, UsageError
 from plaudit.study import Study, schema
-from plaudit.study.accounts import invite, join, person_of
+from plaudit.study.accounts import Newcomer, invite, join, person_of
 from plaudit.study.answers import Answer, edit, resolve
 from plaudit.study.assignment import assign
 from plaudit.study.database import open_database
@@ -44,16 +44,17 @@ def full(study):
     given(study, two)
 
     def account(db):
-        return join(db, invite(db, "owner", "test"), "Jo", "jo@example.com", "long enough pass")
+        jo = Newcomer(name="Jo", email="jo@example.com", password="$argon2id$x")
+        return join(db, invite(db, "owner", "test"), jo)
 
     owner, session = study.database.transact(account)
     study.database.transact(lambda db: resolve(db, owner, 1, "a", uuid.uuid4().hex))
     study.database.transact(lambda db: invite(db, "annotator", "test", 5))
-    others(study)
+    others(study, person(study).id)
     return study, one, two, session
 
 
-def others(study):
+def others(study, third):
     """Rows of what no function here writes: a panel with a ranking, a rendering, a device."""
     with study.database.write() as db:
         panel = {"hash": "p" * 32, "prompt": 1, "responses": [1, 2]}
@@ -62,13 +63,13 @@ def others(study):
         db.execute(insert(schema.ranking).values(id=9, **ranking))
         db.execute(insert(schema.rendering).values(hash="r" * 32, version=1, messages=[{"a": "b"}]))
         db.execute(
-            schema.annotator.update().where(schema.annotator.c.id == 1).values(
+            schema.annotator.update().where(schema.annotator.c.id == third).values(
                 device="d", excluded_at=1.5, stop_reason="fast"
             )
         )  # fmt: skip
         db.execute(
             schema.comparison.update().where(schema.comparison.c.id == 6).values(
-                replaces=5, withdrawn_at=2.5, agreement=True, explanation="so", panel=7
+                replaces=5, withdrawn_at=2.5, agreement=True, explanation="so", panel=7, slots=0
             )
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from plaudit.errors import DataError, UsageError
 from plaudit.study import Study, schema
 from plaudit.study.answers import Answer, edit, undo
 from plaudit.study.judgment_table import JudgmentTable
-from plaudit.study.quality import OverviewUpdater
+from plaudit.study.overview import OverviewUpdater
 from tests.study.conftest import fill, judge, person, prefers_good
 
 

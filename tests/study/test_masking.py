@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from plaudit.errors import UsageError
 from plaudit.study import Study, schema
 from plaudit.study.answers import undo
-from plaudit.study.quality import OverviewUpdater
+from plaudit.study.overview import OverviewUpdater
 from tests.study.conftest import given as assigned
 from tests.study.conftest import judge, person, prefers_good
 
@@ -65,6 +65,13 @@ def test_without_a_mask_columns_stay_and_finds_in_them_are_counted(study, rows):
     assert (added.found, added.masked, added.columns) == ({"e-mail": 2}, False, {})
     kept = study.add(rows(personal(2)), keep=("topic",))
     assert kept.columns == {"customer": 2}
+
+
+def test_a_practice_pair_keeps_its_explanation_under_a_mask(study, rows):
+    row = {**personal(1)[0], "label": "a", "explanation": f"ask {MAIL}"}
+    study.add(rows([row]), mask=("pii",), labels="practice")
+    with study.database.read() as db:
+        assert db.scalars(select(schema.comparison.c.explanation)).all() == ["ask [e-mail]"]
 
 
 def test_a_column_to_keep_that_is_not_there_is_an_error(study, rows):

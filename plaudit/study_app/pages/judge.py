@@ -30,8 +30,8 @@ from plaudit.study.answers import (
     vote,
 )
 from plaudit.study.assignment import ONE, Assignment, assign, assignments
-from plaudit.study.ingest import storable
 from plaudit.study.practice import practice_pairs
+from plaudit.study.questions import storable
 from plaudit.study.study import settings_of
 from plaudit.study_app.context import AppState, state_of, writes
 from plaudit.study_app.pages import introduction, preview
@@ -70,13 +70,15 @@ class Given(Key):
     rationale: Note = ""
     report: Note = ""
     criteria: dict[str, str] = Field(default={}, max_length=20)
+    tiers: list[list[int]] = Field(default=[], max_length=9)
     active_ms: Milliseconds = None
     wall_ms: Milliseconds = None
     first_input_ms: Milliseconds = None
 
     def answered(self, settings: StudySettings) -> Answer:
         values = self.model_dump(include=set(Given.model_fields))
-        return Answer(**values | {"reasons": tuple(self.reasons)}).check(settings)
+        tiers = tuple(map(tuple, self.tiers))
+        return Answer(**values | {"reasons": tuple(self.reasons), "tiers": tiers}).check(settings)
 
 
 class Held(BaseModel):

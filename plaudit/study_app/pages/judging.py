@@ -37,22 +37,25 @@ def shown(state: AppState, items: Sequence[Assignment]) -> list[dict[str, Any]]:
 
     Call it outside of a transaction: a text that has no HTML yet gets it in one of its own.
     """
-    texts = [text for item in items for text in (item.prompt, item.left, item.right)]
+    texts = [text for item in items for text in _texts(item).values()]
     html = iter(state.study.shown(texts))
     return [
-        {"token": item.token, **{name: next(html) for name in ("prompt", "left", "right")}}
+        {"token": item.token, **{name: next(html) for name in _texts(item)}}
         | ({"columns": [[k, _plain(v)] for k, v in item.columns.items()]} if item.columns else {})
         for item in items
     ]
 
 
+def _texts(item: Assignment) -> dict[str, Messages]:
+    """What is on the screen: the prompt, and two sides or the responses to rank by their places."""
+    if item.ranked:
+        return {"prompt": item.prompt} | {str(n): text for n, text in enumerate(item.ranked)}
+    return {"prompt": item.prompt, "left": item.left, "right": item.right}
+
+
 def as_written(item: Assignment) -> dict[str, Any]:
     """The texts of a comparison as they were written, message by message."""
-    return {
-        "prompt": _written(item.prompt),
-        "left": _written(item.left),
-        "right": _written(item.right),
-    }
+    return {name: _written(text) for name, text in _texts(item).items()}
 
 
 def _written(messages: Messages) -> list[dict[str, str]]:

@@ -362,6 +362,7 @@ async function begin() {
   if (setup.guideline > setup.seen || (setup.preview && setup.guideline)) await dialogs.readGuideline();
   if (setup.practice || setup.preview) state.practice = (await get("/api/practice").catch(() => ({ items: [] }))).items;
   announcePractice();
+  if (state.practice.length) show();
   await outbox.send();
   await fetchNext();
 }
