@@ -55,7 +55,8 @@ def add(
         print_json({"added": results, "study": counts})
     else:
         show(
-            f"{study}: {_number(counts['comparisons'], 'comparison')}, {_number(counts['judgments'], 'judgment')}, "
+            f"{study}: {_number(counts['comparisons'], 'comparison')}, "
+            f"{_number(counts['judgments'], 'judgment')}, "
             f"{_number(counts['remaining'], 'judgment')} remaining. Next: plaudit collect {study}"
         )
     if not read:  # of no row became anything: what is left out was said above
