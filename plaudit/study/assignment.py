@@ -325,7 +325,8 @@ HELD = _SHOWN.where(
 ONE = _SHOWN.where(s.assignment.c.token == bindparam("token"))
 
 
-def _panel_texts(db: Connection, token: str, responses: list[int]) -> tuple[Messages, ...]:
+def panel_texts(db: Connection, token: str, responses: list[int]) -> tuple[Messages, ...]:
+    """A panel's responses in the order in which the assignment of this token shows them."""
     r = s.response.c
     query = select(r.id, r.messages).where(r.id.in_(responses))
     texts = {row.id: as_messages(row.messages) for row in db.execute(query)}
@@ -339,6 +340,6 @@ def assignments(db: Connection, query: Select[Any], **values: Any) -> list[Assig
         sides = as_messages(row.a_messages), as_messages(row.b_messages)
         left, right = sides if row.left == "a" else sides[::-1]
         prompt = as_messages(row.prompt_messages)
-        ranked = _panel_texts(db, row.token, row.responses) if row.ranked else ()
+        ranked = panel_texts(db, row.token, row.responses) if row.ranked else ()
         shown.append(Assignment(row.token, prompt, left, right, row.columns, ranked))
     return shown

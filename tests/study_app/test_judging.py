@@ -450,3 +450,36 @@ def test_on_a_phone_the_bar_takes_at_most_fifteen_percent(server, open_page, mod
     )
     assert share <= 0.15
     assert not [k for k in page.query_selector_all(".bar kbd") if k.is_visible()]
+
+
+def test_four_responses_are_ranked_with_keys_and_buttons(server, open_page):  # noqa: F811
+    for number in range(2):
+        texts = [f"response {n} of {number}" for n in range(4)]
+        server.study.compare(f"Rank {number}?", texts, pairing="rank")
+    page = open_page(server.link())
+    page.wait_for_selector("#panel article")
+    page.wait_for_timeout(300)
+    for key in ("ArrowLeft", "0", "Enter"):  # keys of pairs
+        press(page, key)
+    assert server.study.counts()["judgments"] == 0
+    for key in ("3", "1", "=", "4", "2", "Backspace"):
+        press(page, key)
+    assert page.is_disabled("#submit")
+    page.click("#panel article:nth-child(2) header button")
+    ranks = [card.inner_text() for card in page.query_selector_all("#panel .rank")]
+    assert ranks == ["Rank 2", "Rank 4", "Rank 1", "Rank 2"]
+    press(page, "Enter")
+    settled(server.study, 6)
+    press(page, "u")
+    settled(server.study, 0)
+    assert [card.inner_text() for card in page.query_selector_all("#panel .rank")] == ranks
+    press(page, "Enter")
+    settled(server.study, 6)
+    answers = [judgment.answer for judgment in server.study.judgments()]
+    assert answers.count("tie") == 1
+    page.keyboard.press("h")
+    page.wait_for_selector("#recent[open] li button")
+    assert page.inner_text("#recent-list strong") == "ranked"
+    page.click("#recent-list button")
+    page.wait_for_timeout(400)
+    assert [card.inner_text() for card in page.query_selector_all("#panel .rank")] == ranks

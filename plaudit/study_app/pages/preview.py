@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Path, Query, Request
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, or_, select
 
 from plaudit.study import schema as s
-from plaudit.study.assignment import Assignment
+from plaudit.study.assignment import Assignment, panel_texts
 from plaudit.study.study import settings_of
 from plaudit.study_app.context import Owner, state_of
 from plaudit.study_app.pages.judging import as_written, shown, with_columns
@@ -43,14 +43,19 @@ def raw(request: Request, me: Owner, number: Number) -> dict[str, Any]:
 def _comparisons(db: Connection, condition: Any, count: int) -> list[Assignment]:
     """Comparisons under their own numbers, sides in turn."""
     c = s.comparison_text.c
-    asked = c.withdrawn_at.is_(None), c.explanation.is_(None)
-    query = select(s.comparison_text).where(condition, *asked).order_by(c.id).limit(count)
+    asked = c.withdrawn_at.is_(None), c.explanation.is_(None), or_(c.panel.is_(None), c.overlap > 0)
+    query = (
+        select(s.comparison_text, s.panel.c.responses)
+        .outerjoin(s.panel, s.panel.c.id == c.panel)
+        .where(condition, *asked)
+        .order_by(c.id)
+        .limit(count)
+    )
     found = []
     for row in db.execute(query).mappings():
         a, b = as_messages(row["a_messages"]), as_messages(row["b_messages"])
         left, right = (a, b) if row["id"] % 2 else (b, a)
-        item = Assignment(
-            str(row["id"]), as_messages(row["prompt_messages"]), left, right, row["columns"]
-        )
-        found.append(item)
+        token, prompt = str(row["id"]), as_messages(row["prompt_messages"])
+        ranked = panel_texts(db, token, row["responses"]) if row["responses"] else ()
+        found.append(Assignment(token, prompt, left, right, row["columns"], ranked))
     return found

@@ -5,8 +5,8 @@ import { $, banner, get, isPressed, newKey, post, pressed, root, said, setup, st
 import * as clock from "./clock.js";
 import * as dialogs from "./dialogs.js";
 import * as outbox from "./outbox.js";
-import { actionOf, shortcuts } from "./keys.js";
-import { NOTHING, SIDES, current, paint, setMode, show, showProgress, showTexts, state, submits } from "./screen.js";
+import { actionOf, named, shortcuts } from "./keys.js";
+import { NOTHING, chosen, current, paint, place, ranks, setMode, show, showProgress, showTexts, sides, state, submits } from "./screen.js";
 
 const DOUBLE_PRESS = 250; // ms: a second press so soon was not meant for the next comparison
 const DOUBLE_TAP = 400;
@@ -130,7 +130,8 @@ function move(step) {
 }
 
 function submit() {
-  if (state.choice) answer({ ...state.choice, criteria: state.criteria, reasons: state.reasons, rationale: state.note.trim() });
+  if (ranks() && chosen()) answer({ answer: "rank", tiers: state.tiers, reasons: state.reasons, rationale: state.note.trim() });
+  else if (!ranks() && state.choice) answer({ ...state.choice, criteria: state.criteria, reasons: state.reasons, rationale: state.note.trim() });
 }
 
 async function answer(values) {
@@ -174,7 +175,7 @@ function undo() {
 }
 
 const draftOf = (judgment) => !judgment || judgment.answer === "skip" ? NOTHING : {
-  choice: { answer: judgment.answer, strength: judgment.strength },
+  choice: { answer: judgment.answer, strength: judgment.strength }, tiers: judgment.tiers,
   criteria: judgment.criteria, reasons: judgment.reasons, note: judgment.rationale, report: judgment.report,
 };
 
@@ -233,7 +234,7 @@ function toggleDifferences() {
   if (current()) showTexts(current());
 }
 
-async function toggleRaw(sides) {
+async function toggleRaw(names) {
   const item = current();
   if (!item) return;
   if (!item.raw) {
@@ -241,8 +242,8 @@ async function toggleRaw(sides) {
     item.raw = state.practice.length ? item.written : await get(path).catch(() => null);
     if (!item.raw) return status("The raw texts cannot be loaded at the moment", "error");
   }
-  const on = !sides.every((name) => state.raw.has(name));
-  for (const name of sides) state.raw[on ? "add" : "delete"](name);
+  const on = !names.every((name) => state.raw.has(name));
+  for (const name of names) state.raw[on ? "add" : "delete"](name);
   if (current() === item) showTexts(item);
 }
 
@@ -261,7 +262,7 @@ function openNote() {
 const openGuideline = () => $("guideline").showModal();
 const DO = {
   left: () => side("left"), right: () => side("right"), tie: () => side("tie"), both_bad: () => side("both_bad"),
-  undo, skip, report, differences: toggleDifferences, raw: () => toggleRaw(SIDES), mode: toggleMode,
+  undo, skip, report, differences: toggleDifferences, raw: () => toggleRaw(sides()), mode: toggleMode,
   note: openNote, guideline: openGuideline, recent: openRecent, keys: () => $("keys").showModal(),
 };
 
@@ -272,12 +273,27 @@ function level(action) {
   return () => pick(value, Number(strength) || null);
 }
 
+// While responses are ranked, the digits are their numbers, and keys of pairs do nothing.
+function rankKey(event) {
+  const key = named(event);
+  if (/^[1-9]$/.test(key)) place(Number(key) - 1);
+  else if (key === "=") share();
+  else if (key === "Backspace" && state.tiers.length) place(state.tiers.at(-1).at(-1));
+  else return ["left", "right", "tie", "both_bad", "differences", "mode"].includes(actionOf(event)) && !event.target.closest(".prompt");
+  return true;
+}
+
+function share() {
+  state.sharing = state.tiers.length > 0 && !state.sharing;
+  paint();
+}
+
 // Enter submits wherever the focus is, but in a menu; Shift+Enter is a new line of the note.
 function enter(event) {
   if (event.target === $("note") && event.shiftKey) return;
-  if (event.target.closest(".top") || (!state.choice && event.target.closest("button, a"))) return;
+  if (event.target.closest(".top") || (!chosen() && event.target.closest("button, a"))) return;
   event.preventDefault();
-  if (state.choice) submit();
+  if (chosen()) submit();
   else $("note").blur();
 }
 
@@ -288,6 +304,7 @@ addEventListener("keydown", (event) => {
   if (event.key === "Enter") return enter(event);
   if (!shortcuts() || event.target.closest("input, textarea, select")) return;
   if (event.key === "ArrowUp" && state.row >= 0) return event.preventDefault(), state.row -= 1, paint();
+  if (ranks() && rankKey(event)) return event.preventDefault();
   const action = actionOf(event);
   // A pane in focus is scrolled by its arrow keys.
   if (action === "tie" && event.target === $("prompt-text")) return;
@@ -318,6 +335,7 @@ for (const button of document.querySelectorAll("button.raw")) button.addEventLis
 $("note").addEventListener("input", () => { state.note = $("note").value; });
 for (const name of ["undo", "skip", "report", "differences", "raw", "mode"]) onClick($(name), DO[name]);
 onClick($("submit"), tapped(submit));
+$("same-rank").addEventListener("click", share);
 $("open-guideline").addEventListener("click", openGuideline);
 $("open-recent").addEventListener("click", openRecent);
 $("open-keys").addEventListener("click", DO.keys);

@@ -9,7 +9,7 @@ export const me = setup.me;
 const TIMEOUT = 20_000; // a request that hangs holds back those of other tabs
 const LARGEST_KEPT_ALIVE = 30_000; // browsers refuse to outlive a page with more than 64 KB
 
-export const WORDS = { left: "A is better", right: "B is better", tie: "equal", both_bad: "both bad", skip: "skipped" };
+export const WORDS = { left: "A is better", right: "B is better", tie: "equal", both_bad: "both bad", skip: "skipped", rank: "ranked" };
 export const said = ({ answer, strength }) => WORDS[answer] + (strength ? ` (${strength} of 3)` : "");
 
 export const setToken = (csrf) => { meta("csrf").content = csrf; };
