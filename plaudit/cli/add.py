@@ -55,8 +55,9 @@ def add(
         print_json({"added": results, "study": counts})
     else:
         show(
-            f"{study}: {counts['comparisons']:,} comparisons, {counts['judgments']:,} judgments, "
-            f"{counts['remaining']:,} judgments remaining. Next: plaudit collect {study}"
+            f"{study}: {_number(counts['comparisons'], 'comparison')}, "
+            f"{_number(counts['judgments'], 'judgment')}, "
+            f"{_number(counts['remaining'], 'judgment')} remaining. Next: plaudit collect {study}"
         )
     if not read:  # of no row became anything: what is left out was said above
         sys.exit(1)
@@ -72,9 +73,10 @@ def _facts(name: str, added: Added) -> dict[str, Any]:
 
 def _lines(name: str, added: Added) -> list[str]:
     lines = [
-        f"{name}: {added.format}, {_rows(added.rows)}: {added.comparisons:,} comparisons added"
+        f"{name}: {added.format}, {_number(added.rows, 'row')}: "
+        f"{_number(added.comparisons, 'comparison')} added"
         + (f", {added.known:,} there already" if added.known else "")
-        + (f", {added.labels:,} labels" if added.labels else "")
+        + (f", {_number(added.labels, 'label')}" if added.labels else "")
     ]
     if added.drawn:
         lines.append(f"  drawn at random to measure agreement: {added.drawn:,}")
@@ -97,5 +99,5 @@ def _counts(values: dict[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in sorted(values.items()))
 
 
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -85,7 +85,8 @@ def _say_where(store: Study, config: CollectConfig, port: int, owner_link: bool)
 
 def _way_in(db: Connection, wanted: bool) -> tuple[str, str]:
     """A link's token and what it does: for a new owner, or for the one without a password."""
-    from plaudit.study.accounts import first_owner, invite, return_link, unlocked_owners
+    from plaudit.study.accounts import invite, return_link
+    from plaudit.study.owners import first_owner, unlocked_owners
 
     owner = first_owner(db)
     if wanted or owner is None:

@@ -1,4 +1,4 @@
-"""Who takes part: invitations, accounts, sessions, roles, and erasing an identity.
+"""Who takes part: invitations, ways back in, accounts and sessions.
 
 Secrets (tokens of links, sessions and browsers) are stored as SHA-256 only, passwords as argon2.
 A pseudonym is drawn, never taken from a name, and is all that judgments, exports and the audit
@@ -21,9 +21,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     exists,
-    func,
     insert,
-    or_,
     select,
     update,
 )
@@ -55,7 +53,8 @@ class Person:
     device: str | None = None  # hash of the token of the browser they joined in
 
 
-def _person(row: Any) -> Person:
+def person_in(row: Any) -> Person:
+    """The person that a row of annotator is."""
     return Person(row.id, row.pseudonym, row.role, row.preferences, row.device)
 
 
@@ -101,7 +100,7 @@ def invite(
             f"a platform's parameter is a name such as PROLIFIC_PID, found {platform!r:.60}"
         )
     if platform is not None and role != "annotator":
-        raise DataError(f"a platform sends annotators, not a {role}")
+        raise DataError(f"a platform sends annotators only, found the role {role!r}")
     token = secrets.token_urlsafe(24)
     row = {
         "hash": hashed(token),
@@ -140,7 +139,7 @@ def _known(db: Connection, annotator: int) -> Person:
         raise DataError(f"no annotator {annotator}")
     if not row.active:
         raise DataError(f"{row.pseudonym} is deactivated; reactivate them first")
-    return _person(row)
+    return person_in(row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +166,7 @@ def find_link(db: Connection, token: str, sent: Mapping[str, str] | None = None)
     a, i = s.annotator.c, s.invitation.c
     own = db.execute(select(s.annotator).where(a.return_hash == hashed(token), a.active))
     if row := own.one_or_none():
-        return Link(row.role, _person(row))
+        return Link(row.role, person_in(row))
     link = db.execute(select(s.invitation).where(i.hash == hashed(token))).one_or_none()
     if link is None or link.expires_at <= time.time():
         return None
@@ -200,7 +199,7 @@ def _sent_back(db: Connection, link: Any, external_id: str) -> Person | None:
     row = db.execute(query).one_or_none()
     if row is not None and not row.active:
         raise DataError(f"{row.pseudonym} was deactivated by the study's owner; ask them")
-    return _person(row) if row else None
+    return person_in(row) if row else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -392,7 +391,7 @@ def session_of(db: Connection, token: str) -> tuple[Person, bool] | None:
     row = db.execute(_SESSION, {"token_hash": hashed(token), "now": now}).one_or_none()
     if row is None:
         return None
-    return _person(row), row.expires_at < now + SESSION_SECONDS - RENEW_AFTER
+    return person_in(row), row.expires_at < now + SESSION_SECONDS - RENEW_AFTER
 
 
 def renew_session(db: Connection, token: str) -> None:
@@ -431,7 +430,7 @@ def account(db: Connection, email: str) -> tuple[Person | None, str]:
     ).one_or_none()
     if row is None or row.password is None:
         return None, NOBODY
-    return _person(row), row.password
+    return person_in(row), row.password
 
 
 def has_account(db: Connection, person: Person) -> bool:
@@ -467,90 +466,3 @@ def make_account(db: Connection, person: Person, email: str, password: str) -> N
     if not db.execute(update(s.identity).where(mine).values(**values)).rowcount:
         db.execute(insert(s.identity).values(annotator=person.id, name="", **values))
     audit(db, person.pseudonym, "make account")
-
-
-# -------------------------------------------------------------------------------- owners
-
-
-def lock_owners(db: Connection) -> None:
-    """One decision about owners at a time: two of them must not remove each other."""
-    a = s.annotator.c
-    db.execute(select(a.id).where(a.role == "owner").order_by(a.id).with_for_update()).all()
-
-
-def owners(db: Connection) -> int:
-    """How many active owners can come in: by a password, a return link or a session that lasts."""
-    a = s.annotator.c
-    return _owners(db, or_(a.return_hash.is_not(None), _has_password(), _has_session()))
-
-
-def unlocked_owners(db: Connection) -> int:
-    """How many active owners can come in from anywhere, whatever their browser has kept."""
-    return _owners(db, _has_password())
-
-
-def first_owner(db: Connection) -> Person | None:
-    """The active owner who joined first."""
-    a = s.annotator.c
-    query = select(s.annotator).where(a.role == "owner", a.active).order_by(a.id).limit(1)
-    row = db.execute(query).one_or_none()
-    return _person(row) if row else None
-
-
-def _has_password() -> Any:
-    identity = s.identity.c
-    return exists().where(identity.annotator == s.annotator.c.id, identity.password.is_not(None))
-
-
-def _has_session() -> Any:
-    session = s.session.c
-    return exists().where(session.annotator == s.annotator.c.id, session.expires_at > time.time())
-
-
-def _owners(db: Connection, condition: Any) -> int:
-    a = s.annotator.c
-    return db.scalar(select(func.count()).where(a.role == "owner", a.active, condition)) or 0
-
-
-def set_active(db: Connection, annotator: int, active: bool, actor: str) -> None:
-    """Deactivate a person, or reactivate them; their judgments stay.
-
-    Raises DataError on an unknown person, or when no owner would be left.
-    """
-    lock_owners(db)
-    name, owned = _pseudonym(db, annotator), owners(db)
-    db.execute(update(s.annotator).where(s.annotator.c.id == annotator).values(active=active))
-    if not active:
-        if owned and not owners(db):
-            raise DataError("the last owner cannot be deactivated")
-        db.execute(delete(s.session).where(s.session.c.annotator == annotator))
-        a = s.assignment  # what they hold goes to others now
-        held = update(a).where(a.c.annotator == annotator, a.c.state == "leased")
-        db.execute(held.values(leased_until=0.0))
-    audit(db, actor, "reactivate" if active else "deactivate", annotator=name)
-
-
-def erase(db: Connection, annotator: int, actor: str) -> None:
-    """Forget who a person is: name, address, password, browser and ways in. Judgments stay.
-
-    On SQLite what was there is overwritten; `Database.checkpoint` then empties the log of it.
-    Raises DataError on an unknown person, or when no owner would be left.
-    """
-    lock_owners(db)
-    name, owned = _pseudonym(db, annotator), owners(db)
-    if db.dialect.name == "sqlite":
-        db.exec_driver_sql("PRAGMA secure_delete = ON")
-    for table in (s.identity, s.session):
-        db.execute(delete(table).where(table.c.annotator == annotator))
-    nothing = {"device": None, "return_hash": None}
-    db.execute(update(s.annotator).where(s.annotator.c.id == annotator).values(**nothing))
-    if owned and not owners(db):
-        raise DataError("the last owner's identity cannot be erased: nobody could come in")
-    audit(db, actor, "erase identity", annotator=name)
-
-
-def _pseudonym(db: Connection, annotator: int) -> str:
-    name = db.scalar(select(s.annotator.c.pseudonym).where(s.annotator.c.id == annotator))
-    if name is None or name == IMPORTED:
-        raise DataError(f"no annotator {annotator}")
-    return str(name)

@@ -15,8 +15,9 @@ from sqlalchemy import Connection, and_, func, select, update
 
 from plaudit.errors import DataError
 from plaudit.study import schema as s
-from plaudit.study.accounts import IMPORTED, Person, audit, lock_owners, owners, set_active
+from plaudit.study.accounts import IMPORTED, Person, audit
 from plaudit.study.assignment import recount
+from plaudit.study.owners import lock_owners, owners, set_active
 
 Row = dict[str, Any]
 A_RULE = "rule"  # who acts in the audit when no person does

@@ -15,24 +15,20 @@ from plaudit.study.accounts import (
     code_owner,
     come_back,
     end_sessions,
-    erase,
     find_link,
-    first_owner,
     invite,
     join,
     make_account,
-    owners,
     people_of_browser,
     person_of,
     renew_code,
     renew_session,
     return_link,
     session_of,
-    set_active,
     sign_in,
     sign_out,
-    unlocked_owners,
 )
+from plaudit.study.owners import erase, first_owner, owners, set_active, unlocked_owners
 from plaudit.study.passwords import check_account, hash_password, outdated, right_password
 from tests.study.conftest import fill, judge, person
 
@@ -75,13 +71,16 @@ def test_a_link_expires(study):
     [
         ({"uses": 0}, "uses must lie in 1 to 1000"),
         ({"platform": "a b"}, "a platform's parameter is a name such as PROLIFIC_PID"),
-        ({"platform": "PID", "role": "owner"}, "a platform sends annotators, not a owner"),
+        (
+            {"platform": "PID", "role": "owner"},
+            "a platform sends annotators only, found the role 'owner'",
+        ),
         ({"role": "god"}, "role 'god' is not one of owner"),
     ],
 )
 def test_links_that_will_not_do(study, details, message):
     with pytest.raises(DataError, match=message):
-        do(study, invite, details.pop("role", "annotator"), "test", **details)
+        do(study, invite, **{"role": "annotator", "actor": "test", **details})
 
 
 def test_a_link_can_ask_for_an_account(study):

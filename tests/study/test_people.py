@@ -8,9 +8,10 @@ from sqlalchemy import select
 
 from plaudit.errors import DataError
 from plaudit.study import Study, people, schema
-from plaudit.study.accounts import Newcomer, invite, join, owners
+from plaudit.study.accounts import Newcomer, invite, join
 from plaudit.study.answers import Answer, vote
 from plaudit.study.overview import OverviewUpdater
+from plaudit.study.owners import owners
 from tests.study.conftest import fill, given, judge, person, prefers_good
 
 A, C = schema.annotator.c, schema.comparison.c

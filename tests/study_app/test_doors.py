@@ -12,7 +12,8 @@ from starlette.testclient import TestClient
 
 from plaudit.config import CollectConfig
 from plaudit.study import schema
-from plaudit.study.accounts import Newcomer, invite, join, set_active
+from plaudit.study.accounts import Newcomer, invite, join
+from plaudit.study.owners import set_active
 from plaudit.study.passwords import hash_password
 from plaudit.study_app import context
 from plaudit.study_app.app import create_app

@@ -9,7 +9,8 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 
 from plaudit.study import people
-from plaudit.study.accounts import ROLES, Person, erase, invite
+from plaudit.study.accounts import ROLES, Person, invite
+from plaudit.study.owners import erase
 from plaudit.study_app.context import Owner, state_of, writes
 from plaudit.study_app.pages.page import Number, Values, Visit, done, go
 from plaudit.web.headers import page_address
