@@ -362,3 +362,12 @@ def test_json_that_is_one_value_is_one_bad_row(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("3")
     assert [row.problem for _, row in rows(str(path))] == ["expected an object, found int"]
+
+
+def test_a_system_message_without_a_conversation_is_read_as_it_is(tmp_path):
+    """Found by the fuzz: the first message of an empty prompt was asked for."""
+    row = {"system": "Be kind.", "conversations": [], "chosen": "a", "rejected": "b"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row))
+    (slate,) = read(str(path))
+    assert [message.role for message in slate.prompt] == ["system"]

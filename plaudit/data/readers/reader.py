@@ -106,7 +106,7 @@ class Fields:
         if system and str(system).strip():
             begin = messages.prompt_messages(system, "system")
             if prompt[: len(begin)] != begin:
-                if prompt[0].role == "system":
+                if prompt and prompt[0].role == "system":
                     raise DataError("the column 'system' and the prompt's system message differ")
                 prompt = begin + prompt
         return prompt
