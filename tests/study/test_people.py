@@ -158,11 +158,11 @@ def test_no_rule_no_stop_and_few_judgments_are_not_enough(sqlite_study, rows):
     study = sqlite_study
     gold_study(study, rows, rules=())
     bad = person(study)
-    judge(study, bad, wrong, 30)
+    judge(study, bad, wrong, 60)
     OverviewUpdater(study.database).refresh()
     assert of(study, bad)["stopped_at"] is None
     study.change(stop_rules=("gold",))
-    with study.database.write() as db:  # nine tests of gold, the fewest less one
+    with study.database.write() as db:  # more than the fewest that count
         j = schema.judgment.c
         tests = db.scalars(
             select(j.id).join(schema.comparison, C.id == j.comparison).where(C.gold.is_not(None))
