@@ -77,7 +77,7 @@ class ComparisonRow(Strict):
     withdrawn_at: Time | None = None
     explanation: str | None = None
     replaces: str | None = Field(None, max_length=32)
-    panel: Any = None
+    panel: str | None = Field(None, max_length=32)
     columns: dict[str, Any] | None = None
     judgments: list[JudgmentRow]
 

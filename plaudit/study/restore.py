@@ -66,11 +66,19 @@ def restore(
         overlap = settings.overlap
     else:
         own = database.transact(_is_empty)
+    linked: list[tuple[str, str, str]] = []
     for batch in batches(_good_rows(reading, data, added)):
         work = partial(_restore_rows, batch=batch, overlap=overlap, own=own, actor=actor)
         added.merge(database.transact(work))
+        linked += [
+            (_question(row).hash, row.replaces or "", row.panel or "")
+            for row in batch
+            if row.replaces or row.panel
+        ]
         if progress is not None:
             progress(added.rows, added.rows)
+    for part in batches(linked):
+        database.transact(partial(_restore_links, linked=part))
 
 
 def _is_empty(db: Connection) -> bool:
@@ -146,6 +154,34 @@ def _restore_rows(
     details = {"comparisons": added.comparisons, "judgments": added.labels}
     audit(db, actor, "restore", **details, **({} if own else {"under": UNDER}))
     return added
+
+
+def _restore_links(db: Connection, linked: Sequence[tuple[str, str, str]]) -> None:
+    """What comparisons are to each other: versions, and the pairs of one panel.
+
+    A comparison that the study had as one of its own before stays one.
+    """
+    c = s.comparison.c
+    ids = ids_by(db, c.hash, [name for row in linked for name in row[:2] if name])
+    for own, before, panel in linked:
+        this = c.id == ids[own]
+        if before in ids:
+            db.execute(update(s.comparison).where(this).values(replaces=ids[before]))
+        row = db.execute(select(c.prompt, c.response_a, c.response_b, c.panel).where(this)).one()
+        if panel and row.panel is None:
+            number = _panel_with(db, panel, row.prompt, {row.response_a, row.response_b})
+            db.execute(update(s.comparison).where(this).values(panel=number))
+
+
+def _panel_with(db: Connection, hash: str, prompt: int, responses: set[int]) -> int:
+    """The panel of this hash, made where it is not there, with these responses among its own."""
+    insert_new(db, s.panel, [{"hash": hash, "prompt": prompt, "responses": []}])
+    panel = db.execute(select(s.panel).where(s.panel.c.hash == hash).with_for_update()).one()
+    r = s.response.c
+    of = select(r.id).where(r.id.in_(responses | {*panel.responses})).order_by(r.hash)
+    values = {"responses": [*db.scalars(of)]}
+    db.execute(update(s.panel).where(s.panel.c.id == panel.id).values(**values))
+    return int(panel.id)
 
 
 def _question(row: ComparisonRow) -> Question:

@@ -33,6 +33,7 @@ class Queue(RuleBasedStateMachine):
         super().__init__()
         self.study = Study(self.where(), gold_rate=0, retest_rate=0, agreement_share=0)
         self.people = [person(self.study) for _ in range(3)]
+        self.out = set()
         self.number = 0
 
     def teardown(self):
@@ -46,13 +47,15 @@ class Queue(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 2), answer=st.sampled_from(["left", "tie", "skip"]))
     def answer(self, who, answer):
-        judge(self.study, self.people[who], answer)
+        if who not in self.out:
+            judge(self.study, self.people[who], answer)
 
     @rule(who=st.integers(0, 2))
     def undo(self, who):
-        self.study.database.transact(
-            lambda db: undo(db, self.people[who], uuid.uuid4().hex, lease_seconds=900)
-        )
+        if who not in self.out:
+            self.study.database.transact(
+                lambda db: undo(db, self.people[who], uuid.uuid4().hex, lease_seconds=900)
+            )
 
     @rule()
     def leases_run_out(self):
@@ -79,10 +82,11 @@ class Queue(RuleBasedStateMachine):
             recount(db, C.id.in_(judged))
 
         self.study.database.transact(work)
+        (self.out.add if out else self.out.discard)(who)
 
     @invariant()
     def nothing_is_missed(self):
-        for who in self.people:
+        for who in (who for n, who in enumerate(self.people) if n not in self.out):
             open_ones = unseen_and_open(self.study, who)
             with self.study.database.read() as db:
                 mine = A.annotator == who.id, A.state == "leased"

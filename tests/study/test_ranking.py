@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from plaudit.errors import DataError, UsageError
-from plaudit.study import schema
+from plaudit.study import Study, schema
 from plaudit.study.answers import Answer, edit, recent, taken_back, undo, vote
 from plaudit.study.ranking import preferred, ranks_of, tiers_on_screen
 from tests.study.conftest import fill, given, judge, person
@@ -212,3 +212,27 @@ def test_tiers_and_ranks_are_inverse(values, random):
         for j, b in enumerate(shown):
             sign = (values[i] > values[j]) - (values[i] < values[j])
             assert preferred(ranks, a, b) == {0: "tie", -1: "a", 1: "b"}[sign]
+
+
+def test_a_raw_export_restores_panels_and_versions(study, where, rows, tmp_path):
+    study.add(rows([{"prompt": "Q?", "responses": ["one", "two", "three"]}]), pairing="rank")
+    old, new = study.compare("Old?", ["yes", "no"]) + study.compare("New?", ["yes", "no"])
+    c = schema.comparison.c
+
+    def link(db):
+        first = select(c.id).where(c.hash == old).scalar_subquery()
+        db.execute(update(schema.comparison).where(c.hash == new).values(replaces=first))
+
+    study.database.transact(link)
+    study.export(tmp_path / "raw", format="raw")
+    with Study(where(), gold_rate=0, retest_rate=0, agreement_share=0) as again:
+        again.add(tmp_path / "raw" / "raw.jsonl")
+        assert again.counts() == study.counts()
+        again.export(tmp_path / "again", format="raw")
+        (item,) = [i for i in given(again, person(again), 3) if i.ranked]
+        assert sorted(text[-1].text for text in item.ranked) == ["one", "three", "two"]
+    first, second = (
+        sorted((tmp_path / name / "raw.jsonl").read_text().splitlines())
+        for name in ("raw", "again")
+    )
+    assert first == second
