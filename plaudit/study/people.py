@@ -38,6 +38,36 @@ def people(db: Connection) -> list[Row]:
     return [dict(row) for row in found.mappings()]
 
 
+def payments(db: Connection) -> list[Row]:
+    """What each annotator has done, for whoever pays them: judgments and hours, whether they count
+    or not. Judgments of gold and repeated ones are work too; what was taken back is none."""
+    j, i = s.latest.c, s.identity.c
+    done = (
+        select(
+            j.annotator,
+            func.count().label("judgments"),
+            (func.sum(func.coalesce(j.active_ms, 0)) / 3_600_000.0).label("active_hours"),
+            func.min(j.created_at).label("first"),
+            func.max(j.created_at).label("last"),
+        )
+        .where(j.kind.in_(("vote", "retest")))
+        .group_by(j.annotator)
+        .subquery()
+        .c
+    )
+    query = (
+        select(
+            *(_a.pseudonym, i.platform, i.external_id, i.name, i.email, _a.excluded_at),
+            *(done.judgments, done.active_hours, done.first, done.last),
+        )
+        .select_from(s.annotator)
+        .join(done.annotator.table, done.annotator == _a.id)
+        .outerjoin(s.identity, i.annotator == _a.id)
+        .order_by(_a.pseudonym)
+    )
+    return [dict(row) for row in db.execute(query).mappings()]
+
+
 def pseudonyms(db: Connection) -> list[str]:
     """Everyone's pseudonym, in their order."""
     return [*db.scalars(select(_a.pseudonym).order_by(_a.pseudonym))]

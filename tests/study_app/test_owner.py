@@ -1,5 +1,6 @@
 """The owner's pages over HTTP: what they show, decide and refuse."""
 
+import csv
 import io
 import json
 import re
@@ -18,7 +19,7 @@ from plaudit.config import StudySettings
 from plaudit.study import people, schema
 from plaudit.study_app.app import create_app
 from plaudit.study_app.pages.settings import GROUPS
-from tests.study.conftest import fill, judge, person, prefers_good
+from tests.study.conftest import csrf_of, fill, judge, person, prefers_good
 from tests.study_app.test_app import PASSWORD, Browser, link, vote
 
 
@@ -596,3 +597,26 @@ def test_every_page_renders_for_an_empty_study_and_a_full_one(sqlite_study):
     refreshed(owner)
     for path in paths:
         page(owner, path)
+
+
+def test_the_payment_list_has_judgments_and_hours_of_everybody(study, owner):
+    one, two = person(study), person(study)
+    judge(study, one, "left", 3, active_ms=5)
+    judge(study, two, "skip", 1)
+    who = schema.identity.insert().values(
+        annotator=one.id, name="=HYPERLINK()", platform="PROLIFIC_PID", external_id="5f3c"
+    )
+    study.database.transact(lambda db: db.execute(who))
+    page = owner.client.get("/owner/annotators").text
+    assert "/owner/export/payments.csv" in page
+    found = owner.client.post("/owner/export/payments.csv", data={"csrf": csrf_of(page)})
+    table = list(csv.DictReader(io.StringIO(found.text.removeprefix("\ufeff"))))
+    rows = {row["pseudonym"]: row for row in table}
+    assert {name: row["judgments"] for name, row in rows.items()} == {
+        one.pseudonym: "3",
+        two.pseudonym: "1",
+    }
+    mine = rows[one.pseudonym]
+    assert (mine["platform"], mine["external_id"]) == ("PROLIFIC_PID", "5f3c")
+    assert not mine["name"].startswith("=")
+    assert owner.client.post("/owner/export/payments.csv", data={}).status_code == 403

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import tempfile
 import time
 import zipfile
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
@@ -14,9 +17,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, Field
 
 from plaudit.config import ExportConfig
+from plaudit.data.readers.votes import guarded
 from plaudit.statistics.aggregation import MODELS
-from plaudit.study import browse
-from plaudit.study_app.context import session_of, state_of
+from plaudit.study import browse, people
+from plaudit.study_app.context import Session, session_of, state_of
 from plaudit.study_app.pages.page import Values, Visit
 
 router = APIRouter()
@@ -44,6 +48,47 @@ class Download(BaseModel):
         return ExportConfig(format=format, test_share=share, keep=tuple(self.keep), **values)
 
 
+class Token(BaseModel):
+    csrf: str = ""
+
+
+def _owner(request: Request, csrf: str) -> Session:
+    """Who sent a plain form. Raises 401 and 403."""
+    session = session_of(request)
+    if session is None:
+        raise HTTPException(401, "please sign in")
+    state_of(request).tokens.refuse_forged(request, session.token, csrf)
+    if session.person.role != "owner":
+        raise HTTPException(403, "only for owners")
+    return session
+
+
+@router.post("/export/payments.csv")
+def payments(request: Request, form: Annotated[Token, Form()]) -> Response:
+    """What each annotator has done and for how long, with who they are to a platform."""
+    state, session = state_of(request), _owner(request, form.csrf)
+    with state.study.database.read() as db:
+        rows = people.payments(db)
+    state.study.note("export", session.person.pseudonym, format="payments")
+    table = io.StringIO()
+    names = ("pseudonym", "platform", "external_id", "name", "email", "taken_out")
+    writer = csv.writer(table)
+    writer.writerow([*names, "judgments", "active_hours", "first", "last"])
+    for row in rows:
+        who = [guarded(row[name] or "") for name in names[:-1]]
+        out = "" if row["excluded_at"] is None else _moment(row["excluded_at"])
+        hours = f"{row['active_hours']:.3f}"
+        times = _moment(row["first"]), _moment(row["last"])
+        writer.writerow([*who, out, row["judgments"], hours, *times])
+    headers = {"content-disposition": 'attachment; filename="payments.csv"'}
+    text = "\ufeff" + table.getvalue()  # the mark that spreadsheets know UTF-8 by
+    return Response(text, media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
 @router.post("/export/{format}.zip")
 def download(
     request: Request,
@@ -51,12 +96,7 @@ def download(
     form: Annotated[Download, Form()],
 ) -> Response:
     """An export as one file; read straight from the store, so as new as the click."""
-    state, session = state_of(request), session_of(request)
-    if session is None:
-        raise HTTPException(401, "please sign in")
-    state.tokens.refuse_forged(request, session.token, form.csrf)
-    if session.person.role != "owner":
-        raise HTTPException(403, "only for owners")
+    state, session = state_of(request), _owner(request, form.csrf)
     archive: IO[bytes] = tempfile.TemporaryFile(prefix="plaudit-export-")  # noqa: SIM115
     try:
         with tempfile.TemporaryDirectory(prefix="plaudit-export-") as folder:
