@@ -79,11 +79,14 @@ def _error_page(request: Request, status: int, message: str) -> Response:
 
 
 class _Static(StaticFiles):
-    """Files of the package, kept by browsers for an hour."""
+    """Files of the package: browsers keep them, and ask whether they are still the same.
+
+    Scripts of two versions must not run together after an upgrade.
+    """
 
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
         response = super().file_response(*args, **kwargs)
-        response.headers["cache-control"] = "max-age=3600"
+        response.headers["cache-control"] = "no-cache"
         return response
 
 
