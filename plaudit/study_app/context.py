@@ -200,7 +200,7 @@ LARGEST_FORM = 64 << 10  # of a stranger
 LARGEST_BODY = 1 << 20
 LARGEST_FILE = 4 << 30
 SPARE = 256 << 20  # bytes of the disk that an upload leaves free
-PLAIN_FORMS = "/owner/export/"  # their token is a field: the endpoint looks at it
+PLAIN_FORMS = ("/owner/export/", "/consent")  # their token is a field: the endpoint looks at it
 STRANGERS = ("/join/", "/sign-in", "/api/resume")
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 
 from plaudit.study import schema
-from tests.study.conftest import fill, people
+from tests.study.conftest import csrf_of, fill, people
 from tests.study.test_practice import practice_rows
 from tests.study_app.test_app import Browser, setup_of, vote
 
@@ -223,3 +223,18 @@ def test_undo_brings_the_answer_back_with_the_comparison(study):
     assert found["item"]["token"] == item["token"]
     said = {name: found["judgment"][name] for name in ("answer", "strength", "rationale")}
     assert said == {"answer": "right", "strength": 2, "rationale": "B is"}
+
+
+def test_consent_that_is_asked_for_later_comes_before_the_next_comparison(study):
+    browser, owner = Browser(study), Browser(study, "owner")
+    study.change(consent="I agree to **this**.")
+    page = browser.client.get("/judge").text
+    assert "<strong>this</strong>" in page
+    assert "data-setup" not in page
+    assert "I agree to" not in owner.client.get("/judge").text
+    forged = browser.client.post("/consent", data={"consent": "true"})
+    assert forged.status_code == 403
+    assert browser.client.post("/consent", data={"csrf": csrf_of(page)}).status_code == 422
+    said = {"csrf": csrf_of(page), "consent": "true"}
+    assert browser.client.post("/consent", data=said).status_code == 200  # led to the screen
+    assert "I agree to" not in browser.client.get("/judge").text

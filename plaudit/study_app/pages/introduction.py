@@ -5,17 +5,19 @@ from __future__ import annotations
 from difflib import unified_diff
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi import APIRouter, Form, HTTPException, Request, Response
+from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, Field, StringConstraints
 from sqlalchemy import Connection, func, select, update
 
 from plaudit.config import StudySettings
 from plaudit.study import schema as s
-from plaudit.study.accounts import Person
+from plaudit.study.accounts import Person, consent, has_consented
 from plaudit.study.practice import Practice, practice_pairs
 from plaudit.study.study import guideline_of, settings_of
-from plaudit.study_app.context import state_of, writes
+from plaudit.study_app.context import session_of, state_of, writes
 from plaudit.study_app.pages.judging import Judge, Judging, as_written, shown
+from plaudit.web.headers import root_of
 
 router = APIRouter()
 # What a key can do; judge.js has the key of each until a person chooses another.
@@ -37,6 +39,28 @@ class Preferences(BaseModel):
     mode: Literal["fast", "graded"] | None = None
     keys: dict[str, KeyName] | None = Field(default=None, max_length=len(ACTIONS))
     practised: Literal[True] | None = None
+
+
+class Agreement(BaseModel):
+    csrf: str = ""
+    consent: Literal["true"]
+
+
+def owes_consent(db: Connection, person: Person, settings: StudySettings) -> bool:
+    """Whether the person judges without having agreed to what the study asks for since."""
+    asked = person.role == "annotator" and bool(settings.consent.strip())
+    return asked and not has_consented(db, person)
+
+
+@router.post("/consent")
+def agree(request: Request, form: Annotated[Agreement, Form()]) -> Response:
+    """A plain form, before the judging screen and its scripts."""
+    state, session = state_of(request), session_of(request)
+    if session is None:
+        raise HTTPException(401, "please sign in")
+    state.tokens.refuse_forged(request, session.token, form.csrf)
+    state.study.database.transact(lambda db: consent(db, session.person))
+    return RedirectResponse(f"{root_of(request)}/judge", 303)
 
 
 @router.get("/judge/guideline")

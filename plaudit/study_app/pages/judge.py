@@ -114,6 +114,7 @@ def screen(request: Request, me: Judge, preview: bool = False) -> Response:
         raise HTTPException(403, "only owners can look at the screen without judging")
     with state.study.database.read() as db:
         settings = settings_of(db)
+        owed = introduction.owes_consent(db, me.person, settings)
         guideline = introduction.guideline_for(db, me.person)
         setup = {
             "me": me.person.pseudonym,
@@ -128,6 +129,8 @@ def screen(request: Request, me: Judge, preview: bool = False) -> Response:
             "practice": 0 if me.person.preferences.get("practised") else len(practice_pairs(db)),
             "criteria": settings.criteria,
         }
+    if owed:
+        return state.page(request, "consent.html", consent=settings.consent)
     return state.page(request, "judge.html", setup=setup, **guideline)
 
 
